@@ -1,0 +1,43 @@
+// Writes what is generated from the code: config/relay.schema.json from the configuration's own types.
+// With --check it writes nothing and fails when a file is not what the code says.
+import { spawnSync } from 'node:child_process'
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { dirname, join, relative } from 'node:path'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+import { format, resolveConfig } from 'prettier'
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)))
+const compiled = compile()
+const { configJsonSchema } = await import(pathToFileURL(join(compiled, 'config/json-schema.js')).href)
+const generated = [{ file: join(root, 'config/relay.schema.json'), text: JSON.stringify(configJsonSchema()) }]
+
+const checking = process.argv.includes('--check')
+for (const { file, text } of generated) {
+  const wanted = await format(text, { ...(await resolveConfig(file)), filepath: file })
+  const found = existsSync(file) ? readFileSync(file, 'utf8') : ''
+  if (wanted === found) continue
+  const name = relative(root, file)
+  if (checking) {
+    console.error(`${name} is not what src/config/schema.ts says: run \`node scripts/generate.js\` and commit the result`)
+    process.exitCode = 1
+  } else {
+    writeFileSync(file, wanted)
+    console.log(`wrote ${name}`)
+  }
+}
+
+// Node 20 runs no TypeScript, and dist may be missing or older than src.
+function compile() {
+  const out = join(root, 'node_modules/.cache/generate')
+  rmSync(out, { recursive: true, force: true })
+  const tsc = join(dirname(createRequire(import.meta.url).resolve('typescript/package.json')), 'bin/tsc')
+  const { stdout } = spawnSync(process.execPath, [tsc, '-p', join(root, 'tsconfig.build.json'), '--outDir', out], {
+    cwd: root,
+    encoding: 'utf8',
+  })
+  // A type error elsewhere is for `tsc --noEmit` to report: only what is needed here must have come out.
+  if (existsSync(join(out, 'config/json-schema.js'))) return out
+  console.error(stdout)
+  process.exit(1)
+}

@@ -1,0 +1,42 @@
+import type { Command } from 'commander'
+import { ConfigError, formatIssues } from '../config/issues.ts'
+import { loadConfig, type LoadedConfig } from '../config/load.ts'
+import { verificationOf } from '../verify/source.ts'
+import { createVerifier } from '../verify/verifier.ts'
+import { createLog } from '../log.ts'
+import { withConfig, withJson, type ConfigOption, type JsonOption } from './options.ts'
+
+export function addCheck(program: Command): void {
+  withJson(withConfig(program.command('check')))
+    .description('validate a configuration without connecting to anything; 1 when it is not valid')
+    .action(({ config: file, json }: ConfigOption & JsonOption) => {
+      try {
+        const loaded = loadConfig({ file, env: process.env })
+        checkKeys(loaded)
+        report(loaded, json)
+      } catch (error) {
+        if (!json || !(error instanceof ConfigError)) throw error
+        process.stdout.write(`${JSON.stringify({ valid: false, errors: error.issues, warnings: [] })}\n`)
+        process.exitCode = 1
+      }
+    })
+}
+
+/** Secrets are checked where they are used; making a verifier opens nothing. */
+function checkKeys({ config }: LoadedConfig): void {
+  const log = createLog()
+  for (const [name, source] of Object.entries(config.sources)) createVerifier({ source: verificationOf(name, source), log })
+}
+
+function report({ config, file, warnings }: LoadedConfig, json: boolean): void {
+  const counts = { sources: Object.keys(config.sources).length, rules: config.rules.length, sinks: Object.keys(config.sinks).length }
+  if (json) {
+    process.stdout.write(`${JSON.stringify({ valid: true, errors: [], warnings, ...counts })}\n`)
+    return
+  }
+  if (warnings.length > 0) process.stdout.write(`${formatIssues(warnings)}\n`)
+  const noun = (count: number, one: string) => `${count} ${one}${count === 1 ? '' : 's'}`
+  process.stdout.write(
+    `${file} is valid: ${noun(counts.sources, 'source')}, ${noun(counts.rules, 'rule')}, ${noun(counts.sinks, 'sink')}, ${noun(warnings.length, 'warning')}\n`,
+  )
+}

@@ -1,0 +1,42 @@
+/** argv → command → exit code: 0 ok, 1 a negative answer or a failure, 2 usage. */
+import { Command, CommanderError } from 'commander'
+import { ConfigError, formatIssues } from '../config/issues.ts'
+import { RelayError, messageOf } from '../errors.ts'
+import { version } from '../version.ts'
+import { addCheck } from './check.ts'
+import { addDeliveries } from './deliveries.ts'
+import { addDemo } from './demo.ts'
+import { addReplay } from './replay.ts'
+import { addSend } from './send.ts'
+import { addServe } from './serve.ts'
+
+export async function run(argv: readonly string[]): Promise<number> {
+  const program = new Command('gemini-relay')
+    .description('Receives Gemini API webhooks, keeps each exactly once, and delivers them by rules to where people and systems wait.')
+    .version(version)
+    .exitOverride()
+    .showHelpAfterError('(--help shows what there is)')
+    .configureHelp({ showGlobalOptions: true })
+  for (const add of [addServe, addDemo, addCheck, addSend, addDeliveries, addReplay]) add(program)
+  try {
+    await program.parseAsync(argv)
+    return Number(process.exitCode ?? 0)
+  } catch (error) {
+    return report(error)
+  }
+}
+
+function report(error: unknown): number {
+  // commander has printed its own message; help and version come here too, as 0.
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
+  if (error instanceof ConfigError) {
+    process.stderr.write(`${formatIssues(error.issues)}\n`)
+    return 1
+  }
+  if (error instanceof RelayError) {
+    process.stderr.write(`gemini-relay: ${error.message}\n${error.hint === undefined ? '' : `  ${error.hint}\n`}`)
+    return error.code === 'usage' ? 2 : 1
+  }
+  process.stderr.write(`gemini-relay: unexpected: ${error instanceof Error ? (error.stack ?? error.message) : messageOf(error)}\n`)
+  return 1
+}

@@ -1,0 +1,130 @@
+import { randomUUID } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { InvalidArgumentError, Option, type Command } from 'commander'
+import type { SourceConfig } from '../config/schema.ts'
+import { loadConfig, type LoadedConfig } from '../config/load.ts'
+import { eventTypes, exampleEvent } from '../emulator/catalog.ts'
+import { readSigningKey } from '../emulator/keys.ts'
+import { signEd25519, signHmac, signJwt, type Message, type WebhookHeaders } from '../emulator/sign.ts'
+import { RelayError, messageOf } from '../errors.ts'
+import type { Scheme } from '../types.ts'
+import { withConfig, withJson, type ConfigOption, type JsonOption } from './options.ts'
+
+type Fields = Record<string, unknown>
+
+interface SendOptions extends ConfigOption, JsonOption {
+  source?: string
+  scheme?: Scheme
+  key?: string
+  data: Fields
+  metadata?: Fields
+  id?: string
+  subject?: string
+  url?: string
+}
+
+/** A relay on this machine answers in milliseconds. */
+const timeoutMs = 15_000
+
+export function addSend(program: Command): void {
+  withJson(withConfig(program.command('send')))
+    .description('post a correctly signed event to a running relay, for a first try of a rule')
+    .argument('<type>', `event type, such as ${eventTypes.slice(0, 3).join(', ')}; any other is sent too`)
+    .option('-s, --source <source>', 'source of the configuration; needed when there are several')
+    .addOption(new Option('--scheme <scheme>', 'how to sign; by default what the source trusts and we have a key for').choices(['hmac', 'ed25519', 'jwt']))
+    .option('--key <file>', 'private key (JWK or PEM) for ed25519 and jwt, whose public half is in the source’s JWKS')
+    .option('-d, --data <k=v>', 'field of data; repeat for more', collect, {})
+    .option('-m, --metadata <k=v>', 'field of user_metadata; repeat for more', collect)
+    .option('--subject <job>', 'data.id; default: a new one')
+    .option('--id <webhook-id>', 'webhook-id; default: a new one')
+    .option('--url <url>', 'where to post; default: server.port of the configuration on this machine')
+    .action(async (type: string, options: SendOptions) => {
+      const loaded = loadConfig({ file: options.config, env: process.env })
+      const { name, source } = chooseSource(loaded, options.source)
+      const now = new Date()
+      const event = exampleEvent(type, {
+        id: options.subject ?? `batches/${randomUUID().slice(0, 8)}`,
+        now,
+        data: options.data,
+        ...(options.metadata === undefined ? {} : { metadata: options.metadata }),
+      })
+      const message: Message = { id: options.id ?? `msg_${randomUUID()}`, timestamp: now, body: JSON.stringify(event) }
+      const headers = await sign(message, name, source, options)
+      const url = options.url ?? `http://127.0.0.1:${loaded.config.server.port}${source.path}`
+      const answer = await post(url, message, headers)
+      const webhookId = message.id
+      process.stdout.write(
+        options.json
+          ? `${JSON.stringify({ webhook_id: webhookId, url, ...answer, event })}\n`
+          : `${webhookId} → ${url}\n${answer.status} ${JSON.stringify(answer.answer)}\n`,
+      )
+      if (answer.status !== 200) process.exitCode = 1
+    })
+}
+
+function chooseSource({ config }: LoadedConfig, wanted: string | undefined): { name: string; source: SourceConfig } {
+  const names = Object.keys(config.sources)
+  const name = wanted ?? (names.length === 1 ? names[0] : undefined)
+  const source = name === undefined ? undefined : config.sources[name]
+  if (name === undefined || source === undefined) {
+    const problem = wanted === undefined ? 'say which source' : `there is no source ${wanted}`
+    throw new RelayError('usage', `${problem}: --source ${names.join(' | ')}`)
+  }
+  return { name, source }
+}
+
+async function sign(message: Message, name: string, source: SourceConfig, { scheme, key: keyFile }: SendOptions): Promise<WebhookHeaders> {
+  const secrets = source.static?.secrets.filter((secret) => secret !== '') ?? []
+  if ((scheme ?? (keyFile === undefined ? 'hmac' : undefined)) === 'hmac') {
+    const [secret] = secrets
+    if (secret === undefined) {
+      throw new RelayError('usage', `source ${name} has no static secret to sign with`, {
+        hint: 'give it one under static.secrets, or sign with --scheme ed25519|jwt --key FILE',
+      })
+    }
+    return signHmac({ ...message, secret })
+  }
+  if (keyFile === undefined) {
+    throw new RelayError('usage', `--scheme ${scheme} needs a private key: --key FILE`, {
+      hint: `only the holder of a key in ${source.dynamic?.jwks_uri ?? 'a JWKS'} can sign so; for a try, serve a JWKS of your own and name it in dynamic.jwks_uri`,
+    })
+  }
+  const key = await readSigningKey(readFileSync(keyFile, 'utf8')).catch((error: unknown) => {
+    throw new RelayError('usage', `${keyFile} is no private key we can sign with: ${messageOf(error)}`)
+  })
+  if ((scheme ?? (key.alg === 'EdDSA' ? 'ed25519' : 'jwt')) === 'ed25519') return signEd25519({ ...message, key })
+  const audience = source.dynamic?.audience
+  return await signJwt({ ...message, key, ...(audience === undefined || audience === 'any' ? {} : { audience }) })
+}
+
+async function post(url: string, { body }: Message, headers: WebhookHeaders): Promise<{ status: number; answer: unknown }> {
+  try {
+    const response = await fetch(url, {
+      method: 'POST',
+      headers: { ...headers, 'content-type': 'application/json' },
+      body,
+      redirect: 'manual',
+      signal: AbortSignal.timeout(timeoutMs),
+    })
+    const text = await response.text()
+    return { status: response.status, answer: jsonOr(text) }
+  } catch (error) {
+    const reason = error instanceof Error && error.cause !== undefined ? messageOf(error.cause) : messageOf(error)
+    throw new RelayError('send_failed', `nothing answers at ${url}: ${reason}`, { cause: error, hint: 'is `gemini-relay serve` running with this configuration?' })
+  }
+}
+
+function jsonOr(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return text
+  }
+}
+
+/** `error_count=3` is a number, `note=abc` and `note="3"` are texts: the value is JSON where it can be. */
+function collect(text: string, fields: Fields = {}): Fields {
+  const at = text.indexOf('=')
+  if (at < 1) throw new InvalidArgumentError('expected name=value')
+  return { ...fields, [text.slice(0, at)]: jsonOr(text.slice(at + 1)) }
+}

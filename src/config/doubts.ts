@@ -1,0 +1,28 @@
+/** What a valid configuration says that is probably not meant. */
+import type { Fault } from './issues.ts'
+import type { Config } from './schema.ts'
+
+export function doubts({ sources, sinks, rules }: Config): Fault[] {
+  const fed = new Set(rules.flatMap(({ to }) => to.map(({ sink }) => sink)))
+  const keyless = Object.entries(sources).filter(
+    ([, { static: secrets, dynamic }]) => dynamic === undefined && !secrets?.secrets.some(Boolean),
+  )
+  return [
+    ...keyless.map(([name]): Fault => {
+      return {
+        path: ['sources', name],
+        at: 'key',
+        message: `the source \`${name}\` trusts no key yet: it answers 503 until it has a secret or \`dynamic\``,
+      }
+    }),
+    ...Object.keys(sinks)
+      .filter((name) => !fed.has(name))
+      .map((name): Fault => ({ path: ['sinks', name], at: 'key', message: `no rule feeds the sink \`${name}\`` })),
+    ...(Object.keys(sources).length === 0
+      ? [{ path: ['sources'], at: 'key' as const, message: 'there is no source: nothing is received' }]
+      : []),
+    ...(rules.length === 0
+      ? [{ path: ['rules'], at: 'key' as const, message: 'there is no rule: events are kept and go nowhere' }]
+      : []),
+  ]
+}

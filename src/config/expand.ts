@@ -1,0 +1,72 @@
+/** `${VAR}`, `${VAR:-default}` and `${file:/path}` inside a text; `$${` stands for a plain `${`. */
+import { messageOf } from '../errors.ts'
+
+export interface ExpandSources {
+  env: Readonly<Record<string, string | undefined>>
+  /** Reads a file named by `${file:…}`; throws when it cannot. */
+  readFile: (path: string) => string
+}
+
+export interface Expansion {
+  text: string
+  /** As written: `${VAR}`. Empty when there was nothing but escapes. */
+  references: readonly string[]
+  faults: readonly { offset: number; message: string }[]
+}
+
+const reference = /\$\$\{|\$\{([^}]*)(\}?)/g
+const variable = /^([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?$/s
+
+/** A default applies when the variable is unset or empty, as in a shell. */
+export function expand(source: string, { env, readFile }: ExpandSources): Expansion {
+  const references: string[] = []
+  const faults: { offset: number; message: string }[] = []
+  const text = source.replace(
+    reference,
+    (whole: string, inner: string | undefined, close: string | undefined, offset: number) => {
+      if (inner === undefined) return '${'
+      const { value, fault } =
+        close === '' ? { fault: 'a `${` is never closed; `$${` stands for a plain one' } : resolve(inner, env, readFile)
+      if (fault !== undefined) faults.push({ offset, message: fault })
+      references.push(shownReference(inner))
+      return value ?? whole
+    },
+  )
+  return { text, references, faults }
+}
+
+function resolve(
+  inner: string,
+  env: ExpandSources['env'],
+  readFile: ExpandSources['readFile'],
+): { value?: string; fault?: string } {
+  if (inner.startsWith('file:')) return contentOf(inner.slice('file:'.length), readFile)
+  const [, name, fallback] = variable.exec(inner) ?? []
+  if (name === undefined)
+    return { fault: 'expected `${VAR}`, `${VAR:-default}` or `${file:/path}`; `$${` stands for a plain `${`' }
+  const value = env[name]
+  if (fallback !== undefined) return { value: value === undefined || value === '' ? fallback : value }
+  return value === undefined
+    ? { fault: `\`${name}\` is not set in the environment; \`\${${name}:-}\` would make it optional` }
+    : { value }
+}
+
+function contentOf(path: string, readFile: ExpandSources['readFile']): { value?: string; fault?: string } {
+  try {
+    return { value: readFile(path).replace(/\r?\n$/, '') }
+  } catch (error) {
+    return { fault: `cannot read the file \`${path}\`: ${codeOf(error) ?? messageOf(error)}` }
+  }
+}
+
+/** A default may be a secret, of a development set-up say: it is not repeated. */
+function shownReference(inner: string): string {
+  return `\${${inner.replace(/:-.*$/s, '')}}`
+}
+
+const plainCodes: Record<string, string> = { ENOENT: 'there is none', EACCES: 'permission denied', EISDIR: 'it is a directory' }
+
+function codeOf(error: unknown): string | undefined {
+  if (!(error instanceof Error) || !('code' in error) || typeof error.code !== 'string') return undefined
+  return plainCodes[error.code] ?? error.code
+}

@@ -1,0 +1,56 @@
+/** What is wrong with a configuration, and where. */
+import { RelayError } from '../errors.ts'
+
+export interface ConfigIssue {
+  file: string
+  /** 1-based. */
+  line: number
+  /** 1-based, in UTF-16 units. */
+  column: number
+  /** Such as `rules[0].to[1].text`; empty for the document. */
+  path: string
+  /** Never holds a value that came from a variable or a file. */
+  message: string
+}
+
+/** Where in the document: keys and indexes from its root. */
+export type Path = readonly (string | number)[]
+
+/** An issue before it is placed. */
+export interface Fault {
+  path: Path
+  /** Points at the key of the path rather than at its value. */
+  at?: 'key'
+  /** How far inside the text at `path`, in UTF-16 units. */
+  offset?: number
+  message: string
+  /** The message quotes the value, so it is withheld when the value came from a variable or a file. */
+  quotes?: true
+}
+
+/** Every problem of a configuration, in the order of the file. */
+export class ConfigError extends RelayError {
+  readonly issues: readonly ConfigIssue[]
+  constructor(file: string, issues: readonly ConfigIssue[]) {
+    const count = issues.length === 1 ? 'a problem' : `${issues.length} problems`
+    super('config_invalid', `${count} in ${file}\n${formatIssues(issues)}`)
+    this.name = 'ConfigError'
+    this.issues = issues
+  }
+}
+
+/** One line each: `file:line:column: message`, which editors and terminals make a link of. */
+export function formatIssues(issues: readonly ConfigIssue[]): string {
+  return issues.map(({ file, line, column, message }) => `${file}:${line}:${column}: ${message}`).join('\n')
+}
+
+export function formatPath(path: Path): string {
+  return path.map((step, index) => (typeof step === 'number' ? `[${step}]` : index === 0 ? step : `.${step}`)).join('')
+}
+
+/** The innermost named part of a path, with its indexes: `brokers[0]`. */
+export function labelOf(path: Path): string {
+  if (path.length === 0) return 'configuration'
+  const named = path.findLastIndex((step) => typeof step === 'string')
+  return formatPath(path.slice(Math.max(named, 0)))
+}

@@ -1,0 +1,30 @@
+/** The JSON Schema that editors complete and check a configuration with: the parser's own schema, adapted to what is written. */
+import { z } from 'zod'
+import { isMap, type RawMap } from './raw.ts'
+import { configSchema } from './schema.ts'
+
+export function configJsonSchema(): unknown {
+  return asWritten({ title: 'gemini-relay configuration', ...z.toJSONSchema(configSchema, { io: 'input', target: 'draft-7' }) })
+}
+
+/** Rewrites a schema so that it describes the text in the file, where any value may come from a variable. */
+function asWritten(schema: unknown): unknown {
+  if (Array.isArray(schema)) return schema.map(asWritten)
+  if (!isMap(schema)) return schema
+  const { propertyNames, default: fallback, description, ...rest } = schema
+  const inner = Object.fromEntries(Object.entries(rest).map(([key, child]) => [key, asWritten(child)]))
+  return {
+    ...(description === undefined ? {} : { description }),
+    ...(fallback === undefined || isEmptyMap(fallback) ? {} : { default: fallback }),
+    ...(propertyNames === undefined ? {} : { propertyNames }),
+    ...(isRestrictedText(rest) ? { anyOf: [inner, { type: 'string', pattern: '\\$\\{.+\\}' }] } : inner),
+  }
+}
+
+function isRestrictedText(schema: RawMap): boolean {
+  return schema['type'] === 'string' && ['pattern', 'format', 'enum'].some((key) => key in schema)
+}
+
+function isEmptyMap(value: unknown): boolean {
+  return isMap(value) && Object.keys(value).length === 0
+}

@@ -1,0 +1,92 @@
+/** Compiles every expression, text and pattern of a configuration, to say at once which of them do not. */
+import { compileCondition, compileValue, ExpressionError } from '../route/expression.ts'
+import { compilePattern, PatternError } from '../route/patterns.ts'
+import { compileText, TemplateError } from '../route/template.ts'
+import { labelOf, type Fault, type Path } from './issues.ts'
+import { at, isMap, listOf, mapsIn, targetsOf } from './raw.ts'
+import { patternSchema } from './schema.ts'
+
+export function languageFaults(json: unknown): Fault[] {
+  const sinks = mapsIn(at(json, ['sinks'])).flatMap(([name, sink]) => [
+    ...destinationFaults(sink, ['sinks', name]),
+    ...columnFaults(sink['columns'], ['sinks', name, 'columns']),
+  ])
+  const rules = listOf(at(json, ['rules'])).flatMap((rule, index) => (isMap(rule) ? ruleFaults(rule, ['rules', index]) : []))
+  return [...sinks, ...rules]
+}
+
+function ruleFaults(rule: Record<string, unknown>, path: Path): Fault[] {
+  return [
+    ...patternFaults(rule['when'], [...path, 'when']),
+    ...expressionFaults(rule['if'], [...path, 'if'], compileCondition),
+    ...targetsOf(rule).flatMap(({ target }, index) => destinationFaults(target, [...path, 'to', index])),
+  ]
+}
+
+/** What sinks and rules say alike: the text and blocks of a message, the key of a record. (A table's key is a list of columns.) */
+function destinationFaults(map: Record<string, unknown>, path: Path): Fault[] {
+  return [
+    ...textFaults(map['text'], [...path, 'text']),
+    ...textFaults(map['blocks'], [...path, 'blocks']),
+    ...expressionFaults(map['key'], [...path, 'key'], compileValue),
+  ]
+}
+
+function columnFaults(columns: unknown, path: Path): Fault[] {
+  if (!isMap(columns)) return []
+  return Object.entries(columns).flatMap(([name, column]) => {
+    if (isMap(column)) return expressionFaults(column['value'], [...path, name, 'value'], compileValue)
+    return expressionFaults(column, [...path, name], compileValue)
+  })
+}
+
+function expressionFaults(source: unknown, path: Path, compile: (source: string) => unknown): Fault[] {
+  if (typeof source !== 'string' || source === '') return []
+  try {
+    compile(source)
+    return []
+  } catch (error) {
+    if (!(error instanceof ExpressionError)) throw error
+    return [
+      {
+        path,
+        ...(error.offset === undefined ? {} : { offset: error.offset }),
+        message: `\`${labelOf(path)}\`: ${error.message}`,
+        quotes: true,
+      },
+    ]
+  }
+}
+
+/** A text, or a structure with texts in it. */
+function textFaults(value: unknown, path: Path): Fault[] {
+  if (Array.isArray(value)) return value.flatMap((item, index) => textFaults(item, [...path, index]))
+  if (isMap(value)) return Object.entries(value).flatMap(([key, child]) => textFaults(child, [...path, key]))
+  if (typeof value !== 'string') return []
+  try {
+    compileText(value, { escape: 'none' })
+    return []
+  } catch (error) {
+    if (!(error instanceof TemplateError)) throw error
+    const { line, column } = error
+    const offset = line === undefined || column === undefined ? {} : { offset: offsetOf(value, line, column) }
+    return [{ path, ...offset, message: `\`${labelOf(path)}\`: ${error.message}`, quotes: true }]
+  }
+}
+
+function offsetOf(text: string, line: number, column: number): number {
+  const before = text.split('\n').slice(0, line - 1)
+  return before.reduce((sum, { length }) => sum + length + 1, 0) + column - 1
+}
+
+function patternFaults(when: unknown, path: Path): Fault[] {
+  const pattern = patternSchema.safeParse(when)
+  if (!pattern.success) return [] // absent, or not the shape of one: the schema has said so
+  try {
+    compilePattern(pattern.data)
+    return []
+  } catch (error) {
+    if (!(error instanceof PatternError)) throw error
+    return error.faults.map((fault) => ({ path: [...path, ...fault.path], at: 'key', message: fault.message }))
+  }
+}

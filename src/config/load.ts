@@ -1,0 +1,91 @@
+/** From a file to a configuration that can be relied on, or to every reason why not. */
+import { readFileSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
+import { messageOf, RelayError } from '../errors.ts'
+import { compileRules, type Plan } from '../route/plan.ts'
+import { readDocument, type ConfigDocument } from './document.ts'
+import { ConfigError, formatPath, labelOf, type ConfigIssue, type Fault } from './issues.ts'
+import { languageFaults } from './languages.ts'
+import { referenceFaults } from './references.ts'
+import { configSchema, type Config } from './schema.ts'
+import { shapeFaults } from './shape.ts'
+import { doubts } from './doubts.ts'
+
+/** Relative to the working directory. */
+export const defaultConfigFile = 'config/relay.yaml'
+
+export interface LoadOptions {
+  file: string
+  env: Readonly<Record<string, string | undefined>>
+  /** Reads the file, and those that `${file:…}` names, as UTF-8; throws when it cannot. */
+  readFile?: (path: string) => string
+}
+
+export interface LoadedConfig {
+  config: Config
+  /** As given. */
+  file: string
+  plan: Plan
+  /** What is allowed and probably not meant. */
+  warnings: readonly ConfigIssue[]
+}
+
+/**
+ * Loads a configuration. Nothing is opened or connected to.
+ *
+ * @throws ConfigError with every issue at once
+ * @throws RelayError `config_invalid` when the file cannot be read
+ */
+export function loadConfig({ file, env, readFile = readText }: LoadOptions): LoadedConfig {
+  const text = contentOf(file, readFile)
+  const document = readDocument(text, { env, readFile: (path) => readFile(resolve(dirname(file), path)) })
+  const issued = (faults: readonly Fault[]) => issuesOf(document, file, faults)
+  const spoiled = document.faults.map(({ position, path, message }) => ({ file, ...position, path: formatPath(path), message }))
+  if (document.json === undefined) throw new ConfigError(file, spoiled)
+
+  const parsed = configSchema.safeParse(document.json)
+  const shape = parsed.success ? [] : shapeFaults(parsed.error, document.json)
+  const found = issued([...shape, ...referenceFaults(document.json), ...languageFaults(document.json)])
+  // A reference that could not be resolved is the reason for whatever else is said about that value.
+  const unresolved = new Set(spoiled.map(({ path }) => path).filter((path) => path !== ''))
+  const issues = [...spoiled, ...found.filter(({ path }) => !unresolved.has(path))]
+  if (!parsed.success || issues.length > 0) throw new ConfigError(file, issues.toSorted(byPlace))
+  return { config: parsed.data, file, plan: compileRules(parsed.data), warnings: issued(doubts(parsed.data)).toSorted(byPlace) }
+}
+
+function issuesOf(document: ConfigDocument, file: string, faults: readonly Fault[]): ConfigIssue[] {
+  return faults.map((fault) => ({
+    file,
+    ...document.place(fault),
+    path: formatPath(fault.path),
+    message: messageFor(document, fault),
+  }))
+}
+
+/** What came from a variable or a file may be a secret, and may be empty for a reason that is not in this file. */
+function messageFor(document: ConfigDocument, { path, at, message, quotes }: Fault): string {
+  const expansion = at === 'key' ? undefined : document.expansion(path)
+  if (expansion === undefined) return message
+  const origin = expansion.references.map((reference) => `\`${reference}\``).join(', ')
+  if (expansion.text === '') return `\`${labelOf(path)}\` needs a value, and ${origin} expands to nothing`
+  return quotes === true
+    ? `\`${labelOf(path)}\` is not valid; its value comes from ${origin} and is not shown`
+    : `${message} (the value comes from ${origin})`
+}
+
+function byPlace(one: ConfigIssue, other: ConfigIssue): number {
+  return one.line - other.line || one.column - other.column
+}
+
+function contentOf(file: string, readFile: (path: string) => string): string {
+  try {
+    return readFile(file)
+  } catch (error) {
+    const hint = `--config FILE names another; without it, it is ${defaultConfigFile} under the working directory`
+    throw new RelayError('config_invalid', `cannot read the configuration ${file}: ${messageOf(error)}`, { cause: error, hint })
+  }
+}
+
+function readText(path: string): string {
+  return readFileSync(path, 'utf8')
+}

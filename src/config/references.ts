@@ -1,0 +1,136 @@
+/** What the parts of a configuration say about each other. Looks at data that may be wrong anywhere, so that every problem shows at once. */
+import { isIP } from 'node:net'
+import ipaddr from 'ipaddr.js'
+import { suggestion } from '../route/nearest.ts'
+import type { Fault, Path } from './issues.ts'
+import { at, isMap, listOf, mapsIn, targetsOf, textIn, type RawMap } from './raw.ts'
+
+/** The receiver answers these itself. */
+const ownPaths = ['/livez', '/readyz']
+
+/** Every sync table has them; the relay writes them. */
+export const reservedColumns: readonly string[] = ['relay_event_time', 'relay_event_seq']
+
+/** What a rule may say about a sink of each type, besides its name. */
+const overrides: Record<string, readonly string[]> = {
+  slack: ['text', 'blocks', 'channel'],
+  kafka: ['topic', 'key'],
+  table: [],
+  http: [],
+  log: [],
+}
+
+export function referenceFaults(json: unknown): Fault[] {
+  return [...sourceFaults(json), ...tableFaults(json), ...ruleFaults(json)]
+}
+
+function sourceFaults(json: unknown): Fault[] {
+  const owners = new Map<string, string>()
+  return mapsIn(at(json, ['sources'])).flatMap(([name, source]) => {
+    const path: Path = ['sources', name, 'path']
+    const spelled = textIn(source, 'path')
+    return [...keySetFaults(name, source), ...(spelled === undefined ? [] : pathFaults(path, name, spelled, owners))]
+  })
+}
+
+/** The router takes `/A/` for `/a`. */
+function pathFaults(path: Path, name: string, spelled: string, owners: Map<string, string>): Fault[] {
+  const route = spelled.toLowerCase().replace(/\/+$/, '')
+  if (ownPaths.includes(route)) return [{ path, message: '`path`: /livez and /readyz are the health checks' }]
+  const owner = owners.get(route)
+  if (owner !== undefined) return [{ path, message: `\`path\`: the source \`${owner}\` has the same one` }]
+  owners.set(route, name)
+  return []
+}
+
+function keySetFaults(name: string, source: RawMap): Fault[] {
+  const url = at(source, ['dynamic', 'jwks_uri'])
+  if (typeof url !== 'string' || !URL.canParse(url)) return []
+  const { protocol, hostname } = new URL(url)
+  if (protocol !== 'http:' || isLoopback(hostname)) return []
+  return [
+    {
+      path: ['sources', name, 'dynamic', 'jwks_uri'],
+      message: '`jwks_uri`: https is required: whoever can change keys on the way can sign',
+    },
+  ]
+}
+
+function isLoopback(hostname: string): boolean {
+  const address = hostname.replace(/^\[|\]$/g, '')
+  return address === 'localhost' || (isIP(address) !== 0 && ipaddr.parse(address).range() === 'loopback')
+}
+
+function tableFaults(json: unknown): Fault[] {
+  return mapsIn(at(json, ['sinks'])).flatMap(([name, sink]) => {
+    const columns = sink['columns']
+    if (sink['type'] !== 'table' || !isMap(columns)) return []
+    const known = Object.keys(columns)
+    const reserved = known.filter((column) => reservedColumns.includes(column))
+    return [
+      ...reserved.map((column): Fault => {
+        return { path: ['sinks', name, 'columns', column], at: 'key', message: `the column \`${column}\` is the relay's own` }
+      }),
+      ...listOf(sink['key']).flatMap((column, index): Fault[] => {
+        if (typeof column !== 'string' || column === '' || known.includes(column)) return []
+        const message = `the key \`${column}\` is not among the columns${suggestion(column, known)}`
+        return [{ path: ['sinks', name, 'key', index], message, quotes: true }]
+      }),
+    ]
+  })
+}
+
+function ruleFaults(json: unknown): Fault[] {
+  const names = new Set<string>()
+  return listOf(at(json, ['rules'])).flatMap((rule, index) => {
+    if (!isMap(rule)) return []
+    const name = textIn(rule, 'name')
+    const faults = targetFaults(rule, ['rules', index], json)
+    if (name === undefined) return faults
+    const twice = names.has(name)
+    names.add(name)
+    return twice
+      ? [...faults, { path: ['rules', index, 'name'], message: `there is another rule named \`${name}\``, quotes: true as const }]
+      : faults
+  })
+}
+
+function targetFaults(rule: RawMap, base: Path, json: unknown): Fault[] {
+  const known = at(json, ['sinks'])
+  const seen = new Set<string>()
+  return targetsOf(rule).flatMap(({ target, sink, path }): Fault[] => {
+    if (sink === undefined) return []
+    const where = [...base, ...path]
+    const config = at(known, [sink])
+    if (config === undefined) {
+      const hint = suggestion(sink, isMap(known) ? Object.keys(known) : [])
+      return [{ path: where, message: `there is no sink \`${sink}\`${hint}`, quotes: true }]
+    }
+    if (seen.has(sink)) return [{ path: where, message: `this rule feeds \`${sink}\` twice`, quotes: true }]
+    seen.add(sink)
+    return isMap(config) ? overrideFaults(target, sink, config, [...base, ...path.slice(0, 2)], where) : []
+  })
+}
+
+function overrideFaults(target: RawMap, sink: string, config: RawMap, base: Path, where: Path): Fault[] {
+  const type = textIn(config, 'type')
+  const taken = type === undefined ? undefined : overrides[type]
+  if (type === undefined || taken === undefined) return []
+  const known = Object.values(overrides).flat()
+  const misplaced = Object.keys(target).filter((key) => known.includes(key) && !taken.includes(key))
+  return [
+    ...misplaced.map((key): Fault => {
+      return { path: [...base, key], at: 'key', message: `a sink of type ${type} takes no \`${key}\` from a rule` }
+    }),
+    ...unaddressed(target, sink, config, type, where),
+  ]
+}
+
+/** What a sink of a type cannot do without, if neither it nor the rule says it. */
+const addresses: Record<string, string> = { slack: 'channel', kafka: 'topic' }
+
+function unaddressed(target: RawMap, sink: string, config: RawMap, type: string, where: Path): Fault[] {
+  const key = addresses[type]
+  if (key === undefined || Object.hasOwn(target, key) || Object.hasOwn(config, key)) return []
+  return [{ path: where, message: `no ${key}: neither this rule nor the sink \`${sink}\` says one`, quotes: true }]
+}

@@ -1,0 +1,217 @@
+/**
+ * The configuration, stated once: parsing, defaults, types and the JSON Schema all come from here.
+ * Values arrive after `${VAR}` expansion; see load.ts.
+ */
+import { z } from 'zod'
+import { byteSize, decimal, durationMs, flag, integer, name, sqlName } from './values.ts'
+
+const nonEmpty = z.string().min(1)
+
+/** Seconds a lease lasts bound an attempt: one must end well before the other. See deliver/leases.ts. */
+const maxTimeoutMs = 20_000
+
+export const retrySchema = z
+  .strictObject({
+    initial: durationMs.default(1_000).describe('Delay before the second attempt.'),
+    factor: decimal(1, 10).default(2).describe('Each further delay is this many times the last.'),
+    max: durationMs.default(3_600_000).describe('No delay is longer.'),
+    jitter: decimal(0, 1).default(0.2).describe('Part of each delay that is random, 0 to 1.'),
+    attempts: integer(1, 10_000).optional().describe('Give up after so many attempts; by default only the horizon ends it.'),
+    horizon: durationMs.default(259_200_000).describe('Give up this long after the delivery was made (default 3d).'),
+  })
+  .prefault({})
+
+export const breakerSchema = z
+  .strictObject({
+    failures: integer(1, 1_000).default(5).describe('Consecutive retryable failures that open the breaker.'),
+    cooldown: durationMs.default(5_000).describe('First wait before one probe; doubles up to `max` while probes fail.'),
+    max: durationMs.default(60_000).describe('No wait is longer.'),
+  })
+  .prefault({})
+
+/** `10/s`, `1 per second` for humans is one spelling here: a count, a slash, a unit. */
+const rate = z
+  .string()
+  .regex(/^[1-9]\d*\/(s|m|h)$/, 'expected a rate such as 10/s, 300/m or 1000/h')
+  .transform((text) => {
+    const [count, unit] = text.split('/')
+    return { count: Number(count), perMs: unit === 's' ? 1_000 : unit === 'm' ? 60_000 : 3_600_000 }
+  })
+
+function delivery(defaults: { concurrency: number; batch: number; timeout: number }) {
+  return {
+    concurrency: integer(1, 256).default(defaults.concurrency).describe('Attempts under way at once, per process.'),
+    batch: integer(1, 1_000).default(defaults.batch).describe('Deliveries in one attempt.'),
+    timeout: durationMs
+      .refine((ms) => ms <= maxTimeoutMs, { error: 'at most 20s: an attempt must end well inside its lease of 30s' })
+      .default(defaults.timeout)
+      .describe('Longest one attempt may take.'),
+    rate: rate.optional().describe('At most so many attempts, per process.'),
+    retry: retrySchema,
+    breaker: breakerSchema,
+  }
+}
+
+const slackSink = z.strictObject({
+  type: z.literal('slack'),
+  token: nonEmpty.describe('Bot token, xoxb-….'),
+  channel: slackChannel().optional().describe('Channel id; a rule may name another.'),
+  text: nonEmpty.default('{{ event.type }} {{ event.subject }}').describe('Liquid. A rule may say its own.'),
+  blocks: z.array(z.unknown()).optional().describe('Block Kit blocks; strings in them are Liquid.'),
+  api_url: z.url().optional().describe('Base of the Web API, for a local stand-in. Default https://slack.com/api/.'),
+  ...delivery({ concurrency: 1, batch: 1, timeout: 10_000 }),
+  rate: rate.default({ count: 1, perMs: 1_000 }).describe('Per channel and process. Slack allows about one message a second.'),
+})
+
+function slackChannel() {
+  return z
+    .string()
+    .regex(/^[CGDU][A-Z0-9]{2,}$/, 'expected a channel id such as C0123456789 (not a #name: look-ups by name hit rate limits)')
+}
+
+const kafkaSink = z.strictObject({
+  type: z.literal('kafka'),
+  brokers: z
+    .array(nonEmpty)
+    .transform((list) => list.flatMap((entry) => entry.split(',').map((part) => part.trim())).filter((part) => part !== ''))
+    .refine((list) => list.length > 0, { error: 'names no broker' })
+    .describe('host:port, one an entry or separated by commas.'),
+  client_id: nonEmpty.default('gemini-relay'),
+  tls: z
+    .union([flag, z.strictObject({ ca: nonEmpty.optional(), cert: nonEmpty.optional(), key: nonEmpty.optional() })])
+    .default(false)
+    .describe('true, or PEM texts (`${file:…}`).'),
+  sasl: z
+    .strictObject({ mechanism: z.enum(['plain', 'scram-sha-256', 'scram-sha-512']), username: nonEmpty, password: nonEmpty })
+    .optional(),
+  topic: nonEmpty.optional().describe('A rule may name another.'),
+  key: nonEmpty.default('event.subject').describe('CEL for the record key.'),
+  format: z.enum(['json', 'cloudevents']).default('json'),
+  ...delivery({ concurrency: 2, batch: 500, timeout: 20_000 }),
+})
+
+const column = z.union(
+  [
+    nonEmpty.transform((value) => ({ type: undefined, value })),
+    z.strictObject({
+      type: z
+        .string()
+        .regex(/^[A-Za-z][A-Za-z0-9_ (),]*(\[\])?$/, 'expected an SQL type such as text, timestamptz or numeric(12,2)'),
+      value: nonEmpty.describe('CEL over `event`.'),
+    }),
+  ],
+  { error: 'expected a CEL expression, or a map of `type` and `value`' },
+)
+
+const tableSink = z.strictObject({
+  type: z.literal('table'),
+  table: z
+    .string()
+    .regex(/^[A-Za-z_][A-Za-z0-9_$]*(\.[A-Za-z_][A-Za-z0-9_$]*)?$/, 'expected a table name, table or schema.table')
+    .describe('Default schema: public.'),
+  url: nonEmpty.optional().describe("Postgres URL of another database; default: the relay's own."),
+  key: z.array(sqlName).min(1, 'names no column').describe('Columns that identify a row.'),
+  create: flag.default(false).describe('Make the table at start if it is missing.'),
+  columns: z.record(sqlName, column).describe('CEL over `event`, by column.'),
+  ...delivery({ concurrency: 2, batch: 500, timeout: 10_000 }),
+})
+
+const httpSink = z.strictObject({
+  type: z.literal('http'),
+  url: z.url({ protocol: /^https?$/ }),
+  secret: nonEmpty.optional().describe('whsec_…: signs each request as a Standard Webhook.'),
+  allow_private: flag.default(false).describe('Permit private, loopback and link-local addresses.'),
+  ...delivery({ concurrency: 8, batch: 1, timeout: 15_000 }),
+})
+
+const logSink = z.strictObject({ type: z.literal('log'), ...delivery({ concurrency: 1, batch: 500, timeout: 10_000 }) })
+
+export const sinkSchema = z.discriminatedUnion('type', [slackSink, kafkaSink, tableSink, httpSink, logSink])
+
+const sourceSchema = z.strictObject({
+  path: z.string().regex(/^\/[A-Za-z0-9._~/-]*$/, 'expected a path such as /webhooks/gemini'),
+  static: z
+    .strictObject({
+      secrets: z.array(z.string()).default([]).describe('whsec_…; an entry that expands to nothing adds no secret.'),
+    })
+    .optional(),
+  dynamic: z
+    .strictObject({
+      jwks_uri: z.url({ protocol: /^https?$/ }).default('https://generativelanguage.googleapis.com/.well-known/jwks.json'),
+      audience: nonEmpty.describe('The `aud` a JWT must carry, or `any`.'),
+      algorithms: z
+        .array(z.enum(['RS256', 'ES256']))
+        .min(1, 'names no algorithm')
+        .default(['RS256']),
+      unbound_jwt: z.enum(['once', 'accept', 'reject']).default('once'),
+    })
+    .optional(),
+})
+
+/** What a rule may say about one sink it feeds; which of these a sink takes depends on its type, see references.ts. */
+export const targetSchema = z.strictObject({
+  sink: name,
+  text: nonEmpty.optional().describe('slack: Liquid.'),
+  blocks: z.array(z.unknown()).optional().describe('slack: Block Kit; strings in it are Liquid.'),
+  channel: slackChannel().optional().describe('slack: channel id.'),
+  topic: nonEmpty.optional().describe('kafka: topic.'),
+  key: nonEmpty.optional().describe('kafka: CEL for the record key.'),
+})
+
+const patternValue = z.union([z.string(), z.number(), z.boolean(), z.null()])
+
+/** A pattern: fields are AND, lists are OR, nested maps go deeper. */
+export type Pattern = { [field: string]: PatternNode }
+export type PatternNode = string | number | boolean | null | (string | number | boolean | null)[] | Pattern
+
+const patternNode: z.ZodType<PatternNode> = z.lazy(() =>
+  z.union([patternValue, z.array(patternValue).min(1, 'an empty list matches nothing'), z.record(z.string(), patternNode)], {
+    error: 'expected a value, a list of values, or a map of fields',
+  }),
+)
+
+export const patternSchema: z.ZodType<Pattern> = z.record(z.string(), patternNode)
+
+const ruleSchema = z.strictObject({
+  name,
+  when: patternSchema.optional().describe('Pattern; without one every event matches.'),
+  if: nonEmpty.optional().describe('CEL condition.'),
+  to: z
+    .array(
+      z.union([name.transform((sink) => ({ sink })), targetSchema], {
+        error: 'expected the name of a sink, or a map with `sink`',
+      }),
+    )
+    .min(1, 'names no sink'),
+})
+
+export const configSchema = z.strictObject({
+  server: z
+    .strictObject({
+      host: nonEmpty.default('0.0.0.0'),
+      port: integer(0, 65_535).default(8080),
+      body_limit: byteSize.default(262_144),
+    })
+    .prefault({}),
+  database: z.strictObject({ url: nonEmpty.default('embedded') }).prefault({}),
+  retention: z
+    .strictObject({
+      events: durationMs
+        .refine((ms) => ms >= 172_800_000, { error: 'at least 48h: a sender may repeat a webhook-id for that long' })
+        .default(2_592_000_000),
+    })
+    .prefault({}),
+  sources: z.record(name, sourceSchema),
+  sinks: z.record(name, sinkSchema).default({}),
+  rules: z.array(ruleSchema).default([]),
+})
+
+export type Config = z.output<typeof configSchema>
+export type SourceConfig = z.output<typeof sourceSchema>
+export type SinkConfig = z.output<typeof sinkSchema>
+export type SinkConfigOf<T extends SinkConfig['type']> = Extract<SinkConfig, { type: T }>
+export type RuleConfig = z.output<typeof ruleSchema>
+export type TargetConfig = z.output<typeof targetSchema>
+export type Retry = z.output<typeof retrySchema>
+export type Breaker = z.output<typeof breakerSchema>
+export type Rate = z.output<typeof rate>

@@ -1,0 +1,112 @@
+/** The schema's verdict, in words for the person who writes the file. */
+import { z } from 'zod'
+import { nearest, suggestion } from '../route/nearest.ts'
+import { labelOf, type Fault, type Path } from './issues.ts'
+import { isLaterKey, laterOperator } from './later.ts'
+import { at, isMap } from './raw.ts'
+import { configSchema } from './schema.ts'
+
+type Issue = z.core.$ZodIssue
+
+/** @param json what the schema refused */
+export function shapeFaults(error: z.ZodError, json: unknown): Fault[] {
+  return error.issues.flatMap((issue) => faultsOf(issue, [], json))
+}
+
+function faultsOf(issue: Issue, base: Path, json: unknown): Fault[] {
+  const path = [...base, ...issue.path.map((step) => (typeof step === 'number' ? step : String(step)))]
+  const value = at(json, path)
+  if (issue.code === 'unrecognized_keys') return issue.keys.map((key) => unknownKey(path, key, json))
+  if (issue.code === 'invalid_key')
+    return [{ path, at: 'key', message: `\`${String(path.at(-1))}\`: ${issue.issues[0]?.message ?? issue.message}` }]
+  if (value === undefined) return [{ path: path.slice(0, -1), at: 'key', message: `\`${labelOf(path)}\` is missing` }]
+  if (value === null) return [{ path, message: `\`${labelOf(path)}\` has no value` }]
+  if (issue.code === 'invalid_union') return unionFaults(issue, path, value, json)
+  return [{ path, message: `\`${labelOf(path)}\`: ${explained(issue, value)}` }]
+}
+
+function unknownKey(path: Path, key: string, json: unknown): Fault {
+  const keyPath = [...path, key]
+  if (isLaterKey(keyPath)) return { path: keyPath, at: 'key', message: `\`${key}\` is not in this version` }
+  const hint = suggestion(key, keysAt(configSchema, path, json))
+  return { path: keyPath, at: 'key', message: `unknown key \`${key}\`${hint}` }
+}
+
+function unionFaults(issue: z.core.$ZodIssueInvalidUnion, path: Path, value: unknown, json: unknown): Fault[] {
+  const operator = laterOperator(path, value)
+  if (operator !== undefined)
+    return [{ path, message: `\`${labelOf(path)}\`: the operator \`${operator}\` is not in this version` }]
+  if ('discriminator' in issue && typeof value === 'string') return [unknownSinkType(path, value)]
+  // The branch that complains about something inside the value is the one that was meant.
+  const meant = issue.errors.filter((branch) =>
+    branch.some((inner) => inner.path.length > 0 || inner.code === 'unrecognized_keys'),
+  )
+  const [branch, ...others] = meant
+  if (branch !== undefined && others.length === 0) return branch.flatMap((inner) => faultsOf(inner, path, json))
+  return [{ path, message: `\`${labelOf(path)}\`: ${issue.message === 'Invalid input' ? 'unexpected value' : issue.message}` }]
+}
+
+const sinkTypes = ['slack', 'kafka', 'table', 'http', 'log']
+
+function unknownSinkType(path: Path, value: string): Fault {
+  const match = nearest(value, sinkTypes)
+  const message = `\`${labelOf(path)}\`: expected ${sinkTypes.join(', ')}${match === undefined ? '' : `; did you mean \`${match}\`?`}`
+  return { path, message }
+}
+
+/** Never quotes the value. */
+function explained(issue: Issue, value: unknown): string {
+  if (issue.code === 'invalid_type') return `expected ${nameOfType(issue.expected)}, found ${nameOfValue(value)}`
+  if (issue.code === 'invalid_value') {
+    const options = issue.values.map(String)
+    const match = typeof value === 'string' ? nearest(value, options) : undefined
+    return `expected ${options.join(' or ')}${match === undefined ? '' : `; did you mean \`${match}\`?`}`
+  }
+  if (issue.code === 'too_small' && issue.origin === 'string') return 'must not be empty'
+  if (issue.code === 'invalid_format' && issue.format === 'url') return 'expected a URL with http:// or https://'
+  return issue.message
+}
+
+const typeNames: Record<string, string> = {
+  string: 'text',
+  object: 'a map',
+  record: 'a map',
+  array: 'a list',
+  number: 'a number',
+}
+
+function nameOfType(expected: string): string {
+  return typeNames[expected] ?? expected
+}
+
+function nameOfValue(value: unknown): string {
+  if (Array.isArray(value)) return 'a list'
+  return typeNames[typeof value] ?? 'true or false'
+}
+
+/** The keys that the schema knows at a path; where it has alternatives, those of the one that the data chose. */
+function keysAt(schema: unknown, path: Path, json: unknown): string[] {
+  const inner = unwrapped(schema)
+  if (inner instanceof z.ZodUnion) return chosen(inner, json).flatMap((option) => keysAt(option, path, json))
+  const [step, ...rest] = path
+  if (step === undefined) return inner instanceof z.ZodObject ? Object.keys(inner.shape) : []
+  const child = at(json, [step])
+  if (inner instanceof z.ZodObject) return keysAt(at(inner.shape, [step]), rest, child)
+  if (inner instanceof z.ZodRecord) return keysAt(inner.valueType, rest, child)
+  return inner instanceof z.ZodArray ? keysAt(inner.element, rest, child) : []
+}
+
+function unwrapped(schema: unknown): unknown {
+  if (schema instanceof z.ZodPipe) return unwrapped(schema.in)
+  const wraps = schema instanceof z.ZodOptional || schema instanceof z.ZodDefault || schema instanceof z.ZodPrefault
+  return wraps ? unwrapped(schema.unwrap()) : schema
+}
+
+function chosen(union: z.ZodUnion, json: unknown): unknown[] {
+  const type = isMap(json) ? json['type'] : undefined
+  return union.options.filter((option) => {
+    if (!(option instanceof z.ZodObject)) return false
+    const discriminator: unknown = option.shape['type']
+    return !(discriminator instanceof z.ZodLiteral) || discriminator.value === type
+  })
+}

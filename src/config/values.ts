@@ -1,0 +1,55 @@
+/** The small value languages of the configuration: durations, sizes, names, numbers that came from variables. */
+import { z } from 'zod'
+
+const durationUnitsMs: Record<string, number> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }
+const sizeUnits: Record<string, number> = { b: 1, kb: 1_024, mb: 1_048_576 }
+
+/** `250ms`, `30s`, `5m`, `24h`, `3d` → milliseconds. */
+export const durationMs = z
+  .string()
+  .regex(/^\d+(ms|s|m|h|d)$/, 'expected a duration such as 250ms, 30s, 5m, 24h or 3d')
+  .transform((text) => Number.parseInt(text, 10) * (durationUnitsMs[text.replace(/^\d+/, '')] ?? Number.NaN))
+
+/** `256kb`, `1mb` → bytes; `kb` is 1,024. */
+export const byteSize = z
+  .string()
+  .regex(/^[1-9]\d*(b|kb|mb)$/, 'expected a size such as 256kb or 1mb')
+  .transform((text) => Number.parseInt(text, 10) * (sizeUnits[text.replace(/^\d+/, '')] ?? Number.NaN))
+
+/** A number, or its digits: `${PORT}` always expands to text. */
+export function integer(min: number, max: number) {
+  const message = `expected a whole number from ${min} to ${max}`
+  return z
+    .union([z.number(), z.string().regex(/^\d+$/, message).transform(Number)], { error: message })
+    .refine((value) => Number.isInteger(value) && value >= min && value <= max, { error: message })
+}
+
+/** Likewise, with a fraction. */
+export function decimal(min: number, max: number) {
+  const message = `expected a number from ${min} to ${max}`
+  return z
+    .union(
+      [
+        z.number(),
+        z
+          .string()
+          .regex(/^\d+(\.\d+)?$/, message)
+          .transform(Number),
+      ],
+      { error: message },
+    )
+    .refine((value) => value >= min && value <= max, { error: message })
+}
+
+/** A boolean, or its name: `${FLAG}` always expands to text. */
+export const flag = z.union([z.boolean(), z.enum(['true', 'false']).transform((text) => text === 'true')], {
+  error: 'expected true or false',
+})
+
+/** Names of sources, sinks and rules: they appear in URLs, tables, metrics and logs. */
+export const name = z
+  .string()
+  .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/, 'expected a name of letters, digits, dot, dash and underscore, at most 63 long')
+
+/** A column name; it is always quoted, so any case is kept. */
+export const sqlName = z.string().regex(/^[A-Za-z_][A-Za-z0-9_$]{0,62}$/, 'expected a column name')

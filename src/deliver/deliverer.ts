@@ -1,0 +1,112 @@
+/** deliver: everything between a committed delivery and its outcome. */
+import type { LeaseDesk } from '../accept/desk.ts'
+import type { Config } from '../config/schema.ts'
+import type { Log } from '../log.ts'
+import type { Sink } from '../sinks/sink.ts'
+import { claimDeliveries, findPendingPairs } from '../store/deliveries.ts'
+import type { Pool } from '../store/pool.ts'
+import type { LeasedDelivery } from '../types.ts'
+import { createLane, type Lane } from './lane.ts'
+import { planLanes } from './lanes.ts'
+import { createLeases, leaseMarginMs, leaseMs } from './leases.ts'
+import { createNotifier } from './notify.ts'
+import { createOutcomes } from './outcomes.ts'
+import { createSweeper } from './sweeper.ts'
+
+export interface DelivererOptions {
+  config: Config
+  sinks: ReadonlyMap<string, Sink>
+  pool: Pool
+  /** Of the same database, for the listening connection. */
+  url: string
+  holder: string
+  log: Log
+}
+
+export interface Deliverer {
+  desk: LeaseDesk
+  start(): void
+  /** (sink, rule) pairs with pending deliveries that this configuration does not know. */
+  unknownPairs(): Promise<{ sink: string; rule: string }[]>
+  /** Finishes attempts under way until `deadline` aborts them, writes their outcomes and gives the other leases back. */
+  stop(deadline: AbortSignal): Promise<void>
+}
+
+export function createDeliverer({ config, sinks, pool, url, holder, log }: DelivererOptions): Deliverer {
+  const leases = createLeases({ pool, log })
+  const outcomes = createOutcomes({ pool, leases, log })
+  const notifier = createNotifier({ url, pool, notified: wake, log })
+  const sweeper = createSweeper({ pool, log, takenOver: wake })
+  const lanes = planLanes(config).map(({ name, sink, rules }) => makeLane(name, sink, rules))
+  const laneOf = new Map(lanes.flatMap((lane) => lane.rules.map((rule) => [pairKey(rule, lane.sinkName), lane] as const)))
+
+  function makeLane(name: string, sinkName: string, rules: readonly string[]): Lane {
+    const sink = sinks.get(sinkName)
+    const sinkConfig = config.sinks[sinkName]
+    if (sink === undefined || sinkConfig === undefined) throw new Error(`no sink ${sinkName}`)
+    return createLane({
+      name,
+      sinkName,
+      rules,
+      config: sinkConfig,
+      sink,
+      outcomes,
+      async claim(limit) {
+        const deliveries = await claimDeliveries(pool, { sink: sinkName, rules, limit, holder, leaseMs, leaseMarginMs })
+        leases.opened(deliveries)
+        return deliveries
+      },
+      overloaded: () => notifier.notify(sinkName),
+      log,
+    })
+  }
+
+  function wake(sink: string): void {
+    for (const lane of lanes) if (lane.sinkName === sink) lane.wake()
+  }
+
+  function laneFor(rule: string, sink: string): Lane {
+    const lane = laneOf.get(pairKey(rule, sink))
+    if (lane === undefined) throw new Error(`no lane carries rule ${rule} to sink ${sink}`)
+    return lane
+  }
+
+  const desk: LeaseDesk = {
+    reserve: (rule, sink) => laneFor(rule, sink).reserve(),
+    cancel: (rule, sink) => laneFor(rule, sink).cancel(),
+    handOver(deliveries) {
+      leases.opened(deliveries)
+      const byLane = new Map<Lane, LeasedDelivery[]>()
+      for (const delivery of deliveries) {
+        const lane = laneFor(delivery.rule, delivery.sink)
+        const list = byLane.get(lane)
+        if (list === undefined) byLane.set(lane, [delivery])
+        else list.push(delivery)
+      }
+      for (const [lane, list] of byLane) lane.push(list)
+    },
+    overflowed: (rule, sink) => laneFor(rule, sink).overflowed(),
+  }
+
+  return {
+    desk,
+    start() {
+      notifier.start()
+      sweeper.start()
+      for (const lane of lanes) lane.start()
+    },
+    async unknownPairs() {
+      return (await findPendingPairs(pool)).filter(({ rule, sink }) => !laneOf.has(pairKey(rule, sink)))
+    },
+    async stop(deadline) {
+      deadline.addEventListener('abort', () => outcomes.stop())
+      await Promise.all([sweeper.stop(), notifier.stop(), ...lanes.map((lane) => lane.stop(deadline))])
+      await outcomes.idle()
+      leases.stop()
+    },
+  }
+}
+
+function pairKey(rule: string, sink: string): string {
+  return `${rule} ${sink}`
+}

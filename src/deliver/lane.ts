@@ -1,0 +1,247 @@
+/**
+ * One lane: the deliveries of a sink that share a rate limit (one lane per Slack channel, else one per sink). It holds a
+ * bounded queue of leased deliveries, fills it from Postgres, and attempts what is in it.
+ */
+import { messageOf } from '../errors.ts'
+import type { Log } from '../log.ts'
+import type { SinkConfig } from '../config/schema.ts'
+import { internalFailure, isRetryable, type Sink } from '../sinks/sink.ts'
+import type { Failure, LeasedDelivery, Outcome } from '../types.ts'
+import { attempt, type Attempt } from './attempt.ts'
+import { createBreaker } from './breaker.ts'
+import { leaseMs } from './leases.ts'
+import type { Outcomes } from './outcomes.ts'
+import { createPace } from './rate.ts'
+import { delivered, failureEnd, givenBack, pauseMs } from './verdict.ts'
+
+export interface LaneOptions {
+  /** For logs: the sink's name, and the channel where a sink has several lanes. */
+  name: string
+  sinkName: string
+  /** The rules whose deliveries this lane carries. */
+  rules: readonly string[]
+  config: SinkConfig
+  sink: Sink
+  outcomes: Outcomes
+  /** Leases up to `limit` of the lane's due deliveries to this process, oldest first. */
+  claim(limit: number): Promise<LeasedDelivery[]>
+  /** Deliveries went in as pending because there was no room here: others may help. */
+  overloaded(): void
+  log: Log
+  random?: () => number
+}
+
+export interface Lane {
+  readonly name: string
+  readonly sinkName: string
+  readonly rules: readonly string[]
+  /** Claims once, to begin with what an earlier process left. */
+  start(): void
+  /** True when a delivery accepted now may start here without overtaking anything; holds a place for it. */
+  reserve(): boolean
+  cancel(): void
+  /** Deliveries for which places were reserved. */
+  push(deliveries: readonly LeasedDelivery[]): void
+  /** Pending deliveries of this lane were stored by this process. */
+  overflowed(): void
+  /** Another process has more than it can do, or a replay was asked for: a backlog is waiting. */
+  wake(): void
+  /** Claims nothing more, gives waiting deliveries back, and lets attempts under way end until `deadline` aborts them. */
+  stop(deadline: AbortSignal): Promise<void>
+}
+
+/** How often a lane looks for due retries and for what was left by others; the backstop of every notification. */
+const pollMs = 1_000
+
+/** More in one claim would make the statement long without making it cheaper. */
+const maxClaim = 1_000
+
+export function createLane(options: LaneOptions): Lane {
+  const { name, config, sink, outcomes, log, random = Math.random } = options
+  const now = () => performance.now()
+  const breaker = createBreaker(config.breaker, now)
+  const pace = createPace(config.rate, now)
+  const capacity = config.rate === undefined ? config.concurrency * config.batch : pace.within(leaseMs / 3) * config.batch
+
+  let queue: LeasedDelivery[] = []
+  let reserved = 0
+  const underWay = new Map<Attempt, Promise<void>>()
+  /** Older deliveries wait in Postgres: new ones must not overtake them. Ends when a claim finds fewer than it asked for. */
+  let backlog = true
+  /** Something may be due in Postgres: claim as soon as there is room. */
+  let due = true
+  let claiming: Promise<void> | undefined
+  let claimedAt = -Infinity
+  let pausedUntil = -Infinity
+  let stopping = false
+  let timer: NodeJS.Timeout | undefined
+
+  function pump(): void {
+    if (stopping) return
+    const blockedMs = Math.max(breaker.waitMs(), pausedUntil - now())
+    if (blockedMs > 0) {
+      giveBack()
+      return pumpIn(blockedMs)
+    }
+    startAttempts()
+    if (now() - claimedAt >= pollMs) due = true
+    claimIfDue()
+    pumpIn(queue.length > 0 && pace.waitMs() > 0 ? pace.waitMs() : pollMs)
+  }
+
+  function pumpIn(ms: number): void {
+    clearTimeout(timer)
+    timer = setTimeout(pump, Math.ceil(Math.min(ms, pollMs)))
+    timer.unref()
+  }
+
+  function claimIfDue(): void {
+    const probing = breaker.state() === 'half_open'
+    const room = probing ? 1 - queue.length - underWay.size : Math.min(maxClaim, capacity - queue.length - reserved)
+    // With a backlog, half a queue at a time: fewer and larger claims, the next one under way while attempts are.
+    const worthwhile = backlog && !probing ? Math.min(maxClaim, Math.ceil(capacity / 2)) : 1
+    if (due && claiming === undefined && room >= worthwhile) claiming = claim(room)
+  }
+
+  async function claim(limit: number): Promise<void> {
+    due = false
+    claimedAt = now()
+    try {
+      const deliveries = await options.claim(limit)
+      queue.push(...deliveries)
+      if (deliveries.length < limit) backlog = false
+      else backlog = due = true
+    } catch (error) {
+      log.warn({ sink: name, error: messageOf(error) }, 'pending deliveries could not be claimed')
+      pausedUntil = Math.max(pausedUntil, now() + pollMs)
+      due = true
+    }
+    claiming = undefined
+    if (stopping) giveBack()
+    else pump()
+  }
+
+  function startAttempts(): void {
+    const probing = breaker.state() === 'half_open'
+    while (queue.length > 0 && underWay.size < (probing ? 1 : config.concurrency) && pace.waitMs() === 0) {
+      const batch = takeBatch(probing ? 1 : config.batch)
+      if (batch.length === 0) return
+      pace.started()
+      const trying = attempt(sink, batch, config.timeout, log)
+      underWay.set(trying, finish(trying, batch))
+    }
+  }
+
+  /** An attempt starts only if its lease outlasts it. A lost lease is dropped; one that waits for its renewal stays. */
+  function takeBatch(limit: number): LeasedDelivery[] {
+    const ends = now() + config.timeout
+    const batch: LeasedDelivery[] = []
+    const kept: LeasedDelivery[] = []
+    for (const delivery of queue) {
+      if (delivery.lease.until === -Infinity) void outcomes.drop(delivery)
+      else if (batch.length < limit && delivery.lease.until > ends) batch.push(delivery)
+      else kept.push(delivery)
+    }
+    queue = kept
+    return batch
+  }
+
+  async function finish(trying: Attempt, batch: readonly LeasedDelivery[]): Promise<void> {
+    const results = await trying.outcomes
+    noteHealth(results)
+    // The place stays taken until the outcome is written: while Postgres is away nothing new is attempted.
+    await Promise.all(batch.map((delivery, index) => settle(delivery, results[index] ?? internalFailure('no outcome'))))
+    underWay.delete(trying)
+    pump()
+  }
+
+  function noteHealth(results: readonly Outcome[]): void {
+    const limited = results.filter((result): result is Failure => result.status === 'failed' && result.code === 'rate_limited')
+    if (limited.length > 0) {
+      const waitMs = Math.max(...limited.map((failure) => pauseMs(failure, config.retry)))
+      pausedUntil = Math.max(pausedUntil, now() + waitMs)
+      log.info({ sink: name, wait_ms: waitMs }, 'rate limited: paused')
+    }
+    // Being told to wait, or losing a lease, says nothing of the sink's health; any other answer, even a refusal, does.
+    const telling = results.filter((result) => result.status !== 'lost' && !(result.status === 'failed' && result.code === 'rate_limited'))
+    const failures = telling.filter((result): result is Failure => result.status === 'failed' && isRetryable(result))
+    const [failure] = failures
+    if (failure !== undefined && failures.length === telling.length) {
+      if (breaker.failed()) {
+        log.warn({ sink: name, code: failure.code, error: failure.message, wait_ms: Math.round(breaker.waitMs()) }, 'breaker open: deliveries wait')
+      }
+    } else if (telling.length > 0) {
+      if (breaker.state() !== 'closed') log.info({ sink: name }, 'breaker closed: the sink answers again')
+      breaker.succeeded()
+    }
+  }
+
+  function settle(delivery: LeasedDelivery, outcome: Outcome): Promise<void> {
+    if (outcome.status === 'delivered') return outcomes.write(delivery, delivered)
+    if (outcome.status === 'recorded') return outcomes.drop(delivery)
+    const about = { sink: name, delivery: delivery.id, rule: delivery.rule, webhook_id: delivery.stored.event.webhook_id }
+    if (outcome.status === 'lost') {
+      log.warn(about, 'the lease was taken over before the outcome: nothing changed')
+      return outcomes.drop(delivery)
+    }
+    const attempts = delivery.attempts + 1
+    const end = failureEnd(outcome, attempts, config.retry, random())
+    const evidence = { ...about, attempts, code: outcome.code, error: outcome.message }
+    if (end.state === 'dead') log.warn(evidence, 'delivery is dead')
+    else if (end.attempted) log.info({ ...evidence, next_in_ms: end.delayMs }, 'attempt failed')
+    return outcomes.write(delivery, end)
+  }
+
+  function giveBack(): void {
+    if (queue.length > 0) backlog = due = true
+    for (const delivery of queue) {
+      if (delivery.lease.until === -Infinity) void outcomes.drop(delivery)
+      else void outcomes.write(delivery, givenBack)
+    }
+    queue = []
+  }
+
+  return {
+    name,
+    sinkName: options.sinkName,
+    rules: options.rules,
+    start: pump,
+    reserve() {
+      if (stopping || backlog || breaker.state() !== 'closed' || now() < pausedUntil) return false
+      if (queue.length + reserved >= capacity) {
+        backlog = true
+        options.overloaded()
+        return false
+      }
+      reserved++
+      return true
+    },
+    cancel() {
+      reserved--
+    },
+    push(deliveries) {
+      reserved -= deliveries.length
+      queue.push(...deliveries)
+      if (stopping) giveBack()
+      else pump()
+    },
+    overflowed() {
+      due = true
+      pump()
+    },
+    wake() {
+      backlog = due = true
+      pump()
+    },
+    async stop(deadline) {
+      stopping = true
+      clearTimeout(timer)
+      giveBack()
+      deadline.addEventListener('abort', () => {
+        for (const trying of underWay.keys()) trying.abort()
+      })
+      await claiming
+      await Promise.all(underWay.values())
+    },
+  }
+}

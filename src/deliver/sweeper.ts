@@ -1,0 +1,52 @@
+/** Looks after what no live process holds: expired leases are taken over, deliveries past their horizon end. */
+import { messageOf } from '../errors.ts'
+import type { Log } from '../log.ts'
+import { expireDeliveries, takeOverExpired } from '../store/deliveries.ts'
+import type { Pool } from '../store/pool.ts'
+import { retryConflicts } from '../store/sqlstate.ts'
+
+const everyMs = 2_000
+/** Deliveries in one statement. */
+const expireBatch = 1_000
+
+export interface Sweeper {
+  start(): void
+  stop(): Promise<void>
+}
+
+export function createSweeper({ pool, log, takenOver }: { pool: Pool; log: Log; takenOver(sink: string): void }): Sweeper {
+  let timer: NodeJS.Timeout | undefined
+  let running: Promise<void> = Promise.resolve()
+  let stopped = false
+
+  async function sweep(): Promise<void> {
+    try {
+      for (const { sink, pending, dead } of await retryConflicts(() => takeOverExpired(pool))) {
+        log.warn({ sink, pending, dead }, 'took over deliveries of an expired lease')
+        takenOver(sink)
+      }
+      while (!stopped && (await retryConflicts(() => expireDeliveries(pool, expireBatch))) === expireBatch);
+    } catch (error) {
+      log.debug({ error: messageOf(error) }, 'sweep failed')
+    }
+    if (!stopped) schedule()
+  }
+
+  function schedule(): void {
+    timer = setTimeout(() => {
+      running = sweep()
+    }, everyMs)
+    timer.unref()
+  }
+
+  return {
+    start() {
+      running = sweep()
+    },
+    async stop() {
+      stopped = true
+      clearTimeout(timer)
+      await running
+    },
+  }
+}

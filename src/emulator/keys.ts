@@ -1,0 +1,58 @@
+/** Key material of the sender that plays Gemini. */
+import { createPrivateKey, createPublicKey, generateKeyPair, randomBytes, type KeyObject } from 'node:crypto'
+import { promisify } from 'node:util'
+import { calculateJwkThumbprint, exportJWK, type JWK } from 'jose'
+
+const generate = promisify(generateKeyPair)
+
+export type SigningAlgorithm = 'RS256' | 'ES256' | 'EdDSA'
+
+export interface SigningKey {
+  alg: SigningAlgorithm
+  kid: string
+  privateKey: KeyObject
+  /** As a JWKS publishes it. */
+  publicJwk: JWK
+}
+
+export async function generateSigningKey(
+  alg: SigningAlgorithm,
+  kid = `${alg.toLowerCase()}-${randomBytes(4).toString('hex')}`,
+): Promise<SigningKey> {
+  const { privateKey, publicKey } = await pairFor(alg)
+  return { alg, kid, privateKey, publicJwk: { ...(await exportJWK(publicKey)), kid, alg, use: 'sig' } }
+}
+
+function pairFor(alg: SigningAlgorithm) {
+  switch (alg) {
+    case 'RS256':
+      return generate('rsa', { modulusLength: 2_048 })
+    case 'ES256':
+      return generate('ec', { namedCurve: 'P-256' })
+    case 'EdDSA':
+      return generate('ed25519')
+  }
+}
+
+/** A static secret as Gemini shows it: `whsec_` and 32 bytes. */
+export function generateSecret(): string {
+  return `whsec_${randomBytes(32).toString('base64')}`
+}
+
+/** A private key from a file: a JWK, whose `kid` is kept, or PEM. */
+export async function readSigningKey(text: string): Promise<SigningKey> {
+  const isJwk = text.trimStart().startsWith('{')
+  const jwk: JWK = isJwk ? JSON.parse(text) : {}
+  const privateKey = isJwk ? createPrivateKey({ key: { ...jwk }, format: 'jwk' }) : createPrivateKey(text)
+  const alg = algorithmOf(privateKey)
+  const publicJwk = { ...(await exportJWK(createPublicKey(privateKey))), alg, use: 'sig' }
+  const kid = jwk.kid ?? (await calculateJwkThumbprint(publicJwk))
+  return { alg, kid, privateKey, publicJwk: { ...publicJwk, kid } }
+}
+
+function algorithmOf({ asymmetricKeyType: type, asymmetricKeyDetails: details }: KeyObject): SigningAlgorithm {
+  if (type === 'ed25519') return 'EdDSA'
+  if (type === 'rsa') return 'RS256'
+  if (type === 'ec' && details?.namedCurve === 'prime256v1') return 'ES256'
+  throw new Error(`a key of type ${type ?? 'unknown'} signs neither ed25519 nor RS256 nor ES256`)
+}

@@ -1,0 +1,50 @@
+/** Turns what was thrown into the receiver's answer: JSON `{error, code}`, nothing about keys, no stack. */
+import type { Context, Middleware } from 'koa'
+import { Refusal, messageOf, type RefusalCode } from '../errors.ts'
+import type { Log } from '../log.ts'
+
+/** Seconds after which the sender may come back, by what is missing. */
+const retryAfterSeconds: Partial<Record<RefusalCode, number>> = {
+  queue_full: 1, // drains in a fraction of a second
+  database_unavailable: 5, // a restart of Postgres
+  shutting_down: 5, // the next instance
+  keys_unavailable: 30, // the JWKS is asked again at most so often
+  internal: 30,
+}
+
+/** After these the rest of the request is not read, so the connection cannot be used again. */
+const closing: ReadonlySet<RefusalCode> = new Set(['body_too_large', 'shutting_down'])
+
+export interface RefusalCounter {
+  count(code: RefusalCode): void
+}
+
+export function answerRefusals({ log, refusals }: { log: Log; refusals: RefusalCounter }): Middleware {
+  return async (ctx, next) => {
+    try {
+      await next()
+    } catch (error) {
+      // The sender went away: nobody is left to answer.
+      if (ctx.req.destroyed && !ctx.req.complete) return log.debug({ error: messageOf(error) }, 'the sender closed the connection')
+      const refusal = error instanceof Refusal ? error : unexpected(error, log)
+      refusals.count(refusal.code)
+      if (refusal.code === 'token_reused') {
+        log.warn({ path: ctx.path }, 'a JWT came with a second webhook-id and was refused; dynamic.unbound_jwt: accept would let it pass')
+      }
+      answer(ctx, refusal)
+    }
+  }
+}
+
+function unexpected(error: unknown, log: Log): Refusal {
+  log.error({ error: messageOf(error), stack: error instanceof Error ? error.stack : undefined }, 'unexpected error while receiving')
+  return new Refusal('internal', 'the event could not be taken, send it again')
+}
+
+function answer(ctx: Context, { status, code, message }: Refusal): void {
+  ctx.status = status
+  ctx.body = { error: message, code }
+  const seconds = retryAfterSeconds[code]
+  if (seconds !== undefined) ctx.set('Retry-After', String(seconds))
+  if (closing.has(code)) ctx.set('Connection', 'close')
+}

@@ -1,0 +1,61 @@
+/** The Koa application: the HTTP contract, row by row. It listens to nothing by itself. */
+import Router from '@koa/router'
+import Koa from 'koa'
+import { Refusal, type RefusalCode } from '../errors.ts'
+import type { Log } from '../log.ts'
+import { answerRefusals } from './answers.ts'
+import type { Readiness } from './readiness.ts'
+import { receiveWebhook, type WebhookOptions } from './webhook.ts'
+
+export interface AppOptions {
+  webhooks: readonly (WebhookOptions & { path: string })[]
+  readiness(): Promise<Readiness>
+  /** True once the process is on its way out. */
+  draining(): boolean
+  countRefusal(code: RefusalCode): void
+  log: Log
+}
+
+export function createApp({ webhooks, readiness, draining, countRefusal, log }: AppOptions): Koa {
+  const app = new Koa()
+  const router = new Router({ strict: true, sensitive: true })
+
+  for (const { path, ...options } of webhooks) {
+    router.post(path, receiveWebhook(options))
+    router.all(path, onlyAllow('POST'))
+  }
+  router.get('/livez', (ctx) => {
+    ctx.body = { status: 'alive' }
+  })
+  router.get('/readyz', async (ctx) => {
+    const { ready, ...rest } = await readiness()
+    const open = ready && !draining()
+    ctx.status = open ? 200 : 503
+    if (!open) ctx.set('Retry-After', '5')
+    ctx.body = { status: draining() ? 'shutting_down' : ready ? 'ready' : 'not_ready', ...rest }
+  })
+  for (const path of ['/livez', '/readyz']) router.all(path, onlyAllow('GET, HEAD'))
+
+  app.use(answerRefusals({ log, refusals: { count: countRefusal } }))
+  app.use(async (ctx, next) => {
+    // A keep-alive connection would hold up the exit for as long as its owner likes.
+    if (draining()) ctx.set('Connection', 'close')
+    if (draining() && ctx.method === 'POST') throw new Refusal('shutting_down', 'this instance is shutting down')
+    await next()
+    // One that was under way when draining began.
+    if (draining()) ctx.set('Connection', 'close')
+  })
+  app.use(router.routes())
+  app.use(() => {
+    throw new Refusal('not_found', 'nothing is received at this path')
+  })
+  app.on('error', (error: unknown) => log.debug({ error: String(error) }, 'response error'))
+  return app
+}
+
+function onlyAllow(methods: string): Koa.Middleware {
+  return (ctx) => {
+    ctx.set('Allow', methods)
+    throw new Refusal('method_not_allowed', `only ${methods} is answered here`)
+  }
+}

@@ -1,0 +1,73 @@
+/** The HTTP server around the app, with bounds against clients that are slow on purpose. */
+import { createServer, type RequestListener, type Server } from 'node:http'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { RelayError, messageOf } from '../errors.ts'
+
+/** A webhook is a few kilobytes from a data centre: it arrives in one second or not at all. */
+const limits = {
+  headersTimeoutMs: 10_000, // all headers of a request
+  requestTimeoutMs: 15_000, // the whole request, body included
+  keepAliveTimeoutMs: 65_000, // above the 60 s of common load balancers, so that they close first
+  maxHeaderBytes: 16_384,
+  connectionsCheckMs: 1_000, // how often the first two are enforced
+}
+
+/** On connections that were open when draining began, requests are still answered for so long. */
+const drainGraceMs = 1_000
+
+export interface Listening {
+  host: string
+  port: number
+  /** Answers what is under way, then closes. Settles when no connection is left or `deadline` aborts. */
+  close(deadline: AbortSignal): Promise<void>
+}
+
+export async function listen(handler: RequestListener, { host, port }: { host: string; port: number }): Promise<Listening> {
+  const server = createServer(
+    {
+      headersTimeout: limits.headersTimeoutMs,
+      requestTimeout: limits.requestTimeoutMs,
+      keepAliveTimeout: limits.keepAliveTimeoutMs,
+      maxHeaderSize: limits.maxHeaderBytes,
+      connectionsCheckingInterval: limits.connectionsCheckMs,
+      noDelay: true,
+    },
+    handler,
+  )
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => reject(listenError(error, host, port)))
+    server.listen({ host, port }, resolve)
+  })
+  const address = server.address()
+  return {
+    host,
+    port: typeof address === 'object' && address !== null ? address.port : port,
+    close: (deadline) => close(server, deadline),
+  }
+}
+
+async function close(server: Server, deadline: AbortSignal): Promise<void> {
+  // New connections are refused at once, so that another instance gets them; the open ones hear `Connection: close` with
+  // their next answer. `server.close()` comes second because it cuts idle connections, one with a request on its way among them.
+  const open = countOpen(server)
+  for (let waited = 0; waited < drainGraceMs && (await open()) > 0 && !deadline.aborted; waited += 50) await sleep(50)
+  await new Promise<void>((resolve) => {
+    deadline.addEventListener('abort', () => server.closeAllConnections(), { once: true })
+    if (deadline.aborted) server.closeAllConnections()
+    server.close(() => resolve())
+  })
+}
+
+function countOpen(server: Server): () => Promise<number> {
+  return () => new Promise((resolve, reject) => server.getConnections((error, count) => (error ? reject(error) : resolve(count))))
+}
+
+function listenError(error: NodeJS.ErrnoException, host: string, port: number): unknown {
+  if (error.code === 'EADDRINUSE') {
+    return new RelayError('port_in_use', `port ${port} on ${host} is already in use`, { cause: error, hint: 'set server.port to a free one' })
+  }
+  if (error.code === 'EACCES' || error.code === 'EADDRNOTAVAIL') {
+    return new RelayError('port_in_use', `cannot listen on ${host}:${port}: ${messageOf(error)}`, { cause: error })
+  }
+  return error
+}

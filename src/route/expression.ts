@@ -1,0 +1,171 @@
+/**
+ * CEL over `event`, for conditions (`if`), column values and record keys.
+ *
+ * JSON numbers are doubles to CEL and literals such as `10` are ints. They compare with each other as CEL says;
+ * arithmetic between them, which CEL leaves undefined, gives a double here: `event.data.error_count + 1` works.
+ */
+import { Environment, EvaluationError, Optional, ParseError, TypeError as CelTypeError } from '@marcbachmann/cel-js'
+import { messageOf } from '../errors.ts'
+import type { RelayEvent } from '../types.ts'
+import { eventFields, eventFieldTypes } from './fields.ts'
+import { suggestion } from './nearest.ts'
+import { TooDeep, viewOf } from './view.ts'
+
+/**
+ * - `syntax`, `unknown_name`, `type`: it does not compile (`type` also: a condition gave no boolean).
+ * - `missing`: this event lacks a field, an index or an optional value.
+ * - `limit`: the expression, or this event's data, is larger than is evaluated.
+ * - `evaluation`: anything else that goes wrong with this event: a division by zero, a comparison of unlike types.
+ */
+export type ExpressionErrorCode = 'syntax' | 'unknown_name' | 'type' | 'missing' | 'limit' | 'evaluation'
+
+export class ExpressionError extends Error {
+  readonly code: ExpressionErrorCode
+  /** Where in the source, in UTF-16 units from its start; undefined when the fault has no place. */
+  readonly offset: number | undefined
+  constructor(code: ExpressionErrorCode, message: string, offset?: number, options?: { cause?: unknown }) {
+    super(message, options)
+    this.name = 'ExpressionError'
+    this.code = code
+    this.offset = offset
+  }
+}
+
+const environment = createEnvironment()
+
+/** Codes of the evaluator that mean: this event does not have it. */
+const missingCodes = new Set(['no_such_key', 'index_out_of_bounds', 'optional_value_missing'])
+
+/** Codes of the checker that mean: nobody has it. */
+const unknownNameCodes = new Set(['no_such_key', 'unknown_variable'])
+
+/**
+ * Compiles an expression for a value. The result is JSON: integers outside the safe range are strings of digits, timestamps
+ * ISO 8601 in UTC, durations CEL's `3.5s`, bytes base64, an empty optional null.
+ *
+ * @throws ExpressionError when it does not compile; so does the function it returns, when this event has no such value
+ */
+export function compileValue(source: string): (event: RelayEvent) => unknown {
+  const { evaluate } = compile(source)
+  return (event) => guarded(() => toJson(evaluate(event)))
+}
+
+/**
+ * Compiles a condition. A field that is missing makes it false; whatever else goes wrong throws.
+ *
+ * @throws ExpressionError when it does not compile or can never be a boolean; the function it returns, when it failed
+ */
+export function compileCondition(source: string): (event: RelayEvent) => boolean {
+  const { evaluate, type } = compile(source)
+  if (type !== 'bool' && !type.startsWith('dyn'))
+    throw new ExpressionError('type', `a condition must be bool, this is ${type}`, 0)
+  return (event) => {
+    try {
+      const result = guarded(() => evaluate(event))
+      if (typeof result === 'boolean') return result
+      throw new ExpressionError('type', 'the condition gave no boolean')
+    } catch (error) {
+      if (error instanceof ExpressionError && error.code === 'missing') return false
+      throw error
+    }
+  }
+}
+
+function compile(source: string): { evaluate: (event: RelayEvent) => unknown; type: string } {
+  return guarded(() => {
+    const parsed = environment.parse(source)
+    const { valid, type, error } = parsed.check()
+    if (!valid) throw error instanceof CelTypeError ? uncheckable(error, source) : error
+    return { evaluate: (event): unknown => parsed({ event: viewOf(event) }), type: type ?? 'dyn' }
+  })
+}
+
+function guarded<T>(work: () => T): T {
+  try {
+    return work()
+  } catch (error) {
+    throw classified(error)
+  }
+}
+
+function classified(error: unknown): ExpressionError {
+  if (error instanceof ExpressionError) return error
+  if (error instanceof TooDeep) return new ExpressionError('limit', error.message)
+  const cause = { cause: error }
+  if (error instanceof ParseError)
+    return new ExpressionError(error.code === 'limit_exceeded' ? 'limit' : 'syntax', error.summary, error.range?.start, cause)
+  if (error instanceof CelTypeError) return new ExpressionError('type', error.summary, error.range?.start, cause)
+  if (error instanceof EvaluationError) {
+    const code = missingCodes.has(error.code) ? 'missing' : 'evaluation'
+    return new ExpressionError(code, error.summary, error.range?.start, cause)
+  }
+  return new ExpressionError(error instanceof RangeError ? 'limit' : 'evaluation', messageOf(error), undefined, cause)
+}
+
+/** A name that does not exist gets the nearest one that does. */
+function uncheckable(error: CelTypeError, source: string): ExpressionError {
+  const at = error.range?.start
+  const cause = { cause: error }
+  if (!unknownNameCodes.has(error.code) || error.range === undefined) return new ExpressionError('type', error.summary, at, cause)
+  const name = source.slice(error.range.start, error.range.end)
+  if (error.code === 'unknown_variable') {
+    const hint = eventFields.includes(name) ? `, did you mean \`event.${name}\`?` : suggestion(name, ['event'])
+    return new ExpressionError(
+      'unknown_name',
+      `unknown name \`${name}\`${hint === '' ? ': the only variable is `event`' : hint}`,
+      at,
+      cause,
+    )
+  }
+  const field = /(\w+)\W*$/.exec(name)?.[1] ?? name // `typ` of event.typ and of event["typ"]
+  return new ExpressionError('unknown_name', `\`event\` has no field \`${field}\`${suggestion(field, eventFields)}`, at, cause)
+}
+
+function toJson(value: unknown): unknown {
+  if (typeof value === 'bigint') return Number.isSafeInteger(Number(value)) ? Number(value) : value.toString()
+  if (typeof value !== 'object' || value === null) return value ?? null
+  if (value instanceof Optional) return toJson(value.hasValue() ? value.value() : null)
+  if (value instanceof Date) return value.toISOString()
+  if (value instanceof Uint8Array) return Buffer.from(value).toString('base64')
+  if (Array.isArray(value)) return value.map(toJson)
+  if (value instanceof Map) return Object.fromEntries([...value].map(([key, child]) => [String(key), toJson(child)]))
+  if (isPlain(value)) return Object.fromEntries(Object.entries(value).map(([key, child]) => [key, toJson(child)]))
+  return primitiveOf(value)
+}
+
+function isPlain(value: object): boolean {
+  const prototype: unknown = Object.getPrototypeOf(value)
+  return prototype === Object.prototype || prototype === null
+}
+
+/** CEL's own classes: an unsigned integer holds a bigint, a duration and a type write themselves. */
+function primitiveOf(value: object): unknown {
+  const primitive: unknown = value.valueOf()
+  if (typeof primitive === 'bigint') return toJson(primitive)
+  // oxlint-disable-next-line typescript/no-base-to-string -- those classes have a toString of their own
+  const text = String(value)
+  return /^Type<.+>$/.test(text) ? text.slice('Type<'.length, -1) : text
+}
+
+function createEnvironment(): Environment {
+  const created = new Environment({
+    enableOptionalTypes: true,
+    homogeneousAggregateLiterals: false,
+    // A hand-written rule has tens of nodes; a hundred list members is a long list of types.
+    limits: { maxAstNodes: 2_000, maxDepth: 50, maxListElements: 500, maxMapEntries: 100, maxCallArguments: 16 },
+  }).registerVariable({ name: 'event', schema: { ...eventFieldTypes } })
+  const arithmetic: [string, (a: number, b: number) => number][] = [
+    ['+', (a, b) => a + b],
+    ['-', (a, b) => a - b],
+    ['*', (a, b) => a * b],
+    ['/', (a, b) => a / b],
+    ['%', (a, b) => a % b],
+  ]
+  for (const [operator, calculate] of arithmetic) {
+    const mixed = (a: unknown, b: unknown) => calculate(Number(a), Number(b))
+    created.registerOperator(`double ${operator} int: double`, mixed)
+    created.registerOperator(`int ${operator} double: double`, mixed)
+    if (operator === '%') created.registerOperator('double % double: double', mixed)
+  }
+  return created
+}

@@ -1,0 +1,21 @@
+import type { RelayEvent } from '../types.ts'
+
+/** What CEL is told about each field of `event`; also the names that patterns and texts may use. */
+export const eventFieldTypes = {
+  type: 'string',
+  version: 'dyn', // string or null
+  timestamp: 'dyn', // string or null
+  data: 'dyn',
+  subject: 'string',
+  source: 'string',
+  webhook_id: 'string',
+  scheme: 'string',
+  user_metadata: 'map<string, dyn>',
+  received_at: 'string',
+} as const satisfies Record<keyof RelayEvent, string>
+
+export const eventFields: readonly string[] = Object.keys(eventFieldTypes)
+
+export function isEventField(name: string): name is keyof RelayEvent {
+  return Object.hasOwn(eventFieldTypes, name)
+}

@@ -1,0 +1,141 @@
+/** Liquid over `event`, for texts that people read. */
+import { Drop, Liquid, LiquidError, type Template } from 'liquidjs'
+import { messageOf } from '../errors.ts'
+import type { RelayEvent } from '../types.ts'
+import { eventFields } from './fields.ts'
+import { suggestion } from './nearest.ts'
+
+export interface TextOptions {
+  /**
+   * What is done to everything a template puts out. `slack`: `& < >` become entities, so that an error message cannot write
+   * `<!channel>`; `| raw` as the last filter opts out.
+   */
+  escape: 'slack' | 'none'
+}
+
+/** A template that does not compile, or that fails on this event. */
+export class TemplateError extends Error {
+  /** 1-based place in the source, where there is one. */
+  readonly line: number | undefined
+  readonly column: number | undefined
+  constructor(message: string, position?: Position, options?: { cause?: unknown }) {
+    super(message, options)
+    this.name = 'TemplateError'
+    this.line = position?.line
+    this.column = position?.column
+  }
+}
+
+interface Position {
+  line: number
+  column: number
+}
+
+/** A Slack text holds 40,000 characters, a block far fewer; nobody writes a longer template by hand. */
+const parseLimit = 100_000
+
+/** In characters and list members that filters and output make: several times a body of the default limit. */
+const memoryLimit = 2_000_000
+
+/** Rendering takes microseconds, and it blocks the process: this only ends what memory does not bound, such as nested loops. */
+const renderLimitMs = 1_000
+
+const engines = { slack: createEngine(escapeForSlack), none: createEngine((text) => text) }
+
+/**
+ * Compiles a text. A field that is missing gives nothing, as Liquid users expect.
+ *
+ * @throws TemplateError when it does not compile; so does the function it returns, when it fails on an event
+ */
+export function compileText(source: string, options: TextOptions): (event: RelayEvent) => string {
+  const engine = engines[options.escape]
+  const template = parse(engine, source)
+  return (event) => guarded(() => String(engine.renderSync(template, { event })))
+}
+
+/** Compiles every string inside a value (blocks of a message, say); its shape, keys and other scalars stay as they are. */
+export function compileTextTree(value: unknown, options: TextOptions): (event: RelayEvent) => unknown {
+  if (typeof value === 'string') return compileText(value, options)
+  if (Array.isArray(value)) {
+    const items = value.map((item) => compileTextTree(item, options))
+    return (event) => items.map((render) => render(event))
+  }
+  if (typeof value !== 'object' || value === null) return () => value
+  const entries = Object.entries(value).map(([key, child]) => [key, compileTextTree(child, options)] as const)
+  return (event) => Object.fromEntries(entries.map(([key, render]) => [key, render(event)]))
+}
+
+function parse(engine: Liquid, source: string): Template[] {
+  return guarded(() => {
+    const template = engine.parse(source)
+    for (const [name, uses] of Object.entries(engine.analyzeSync(template, { partials: false }).globals)) {
+      const at = uses[0]?.location
+      const position = at === undefined ? undefined : { line: at.row, column: at.col }
+      if (name !== 'event') throw new TemplateError(unknownVariable(name), position)
+      for (const { segments } of uses) {
+        const field = segments[1]
+        if (typeof field !== 'string' || eventFields.includes(field)) continue
+        throw new TemplateError(`\`event\` has no field \`${field}\`${suggestion(field, eventFields)}`, position)
+      }
+    }
+    return template
+  })
+}
+
+function unknownVariable(name: string): string {
+  const hint = eventFields.includes(name) ? `, did you mean \`event.${name}\`?` : suggestion(name, ['event'])
+  return `unknown variable \`${name}\`${hint === '' ? ': the only one is `event`' : hint}`
+}
+
+function guarded<T>(work: () => T): T {
+  try {
+    return work()
+  } catch (error) {
+    if (error instanceof TemplateError) throw error
+    throw new TemplateError(plainMessage(error), positionOf(error), { cause: error })
+  }
+}
+
+/** The library appends its own notion of the place to the message; ours is in `line` and `column`. */
+function plainMessage(error: unknown): string {
+  return messageOf(error).replace(/(, file:[^,]*)?, line:\d+, col:\d+$/, '')
+}
+
+function positionOf(error: unknown): Position | undefined {
+  if (!LiquidError.is(error)) return undefined
+  const [line, column] = error.token.getPosition()
+  return line === undefined || column === undefined ? undefined : { line, column }
+}
+
+function createEngine(escape: (text: string) => string): Liquid {
+  const engine: Liquid = new Liquid({
+    strictFilters: true,
+    strictVariables: false,
+    ownPropertyOnly: true,
+    // The same text on every machine.
+    timezoneOffset: 0,
+    locale: 'en-US',
+    parseLimit,
+    memoryLimit,
+    renderLimit: renderLimitMs,
+    // Nothing is ever read from disk: the tags that would are gone, and there is no template to find.
+    templates: {},
+    outputEscape: (value: unknown) => escape(textOf(value)),
+  })
+  for (const tag of ['render', 'include', 'layout', 'block']) delete engine.tags[tag]
+  return engine
+}
+
+/** Liquid's own reading, except that an object is its JSON rather than `[object Object]`. */
+function textOf(value: unknown): string {
+  if (value === undefined || value === null) return ''
+  if (typeof value === 'string') return value
+  if (Array.isArray(value)) return value.map(textOf).join('')
+  if (value instanceof Drop) return '' // `nil`, `empty`, `forloop`: names of the language, not values
+  if (typeof value === 'object') return JSON.stringify(value)
+  return typeof value === 'number' || typeof value === 'boolean' || typeof value === 'bigint' ? String(value) : ''
+}
+
+function escapeForSlack(text: string): string {
+  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;')
+}

@@ -1,0 +1,153 @@
+/** The composition root: acquires the parts in order and releases them in reverse. */
+import { randomUUID } from 'node:crypto'
+import { hostname } from 'node:os'
+import { createAcceptor } from './accept/acceptor.ts'
+import type { LoadedConfig } from './config/load.ts'
+import { createDeliverer } from './deliver/deliverer.ts'
+import { leaseMarginMs, leaseMs } from './deliver/leases.ts'
+import type { RefusalCode } from './errors.ts'
+import { createLifecycle } from './lifecycle.ts'
+import type { Log } from './log.ts'
+import { createApp } from './receive/app.ts'
+import { createReadiness } from './receive/readiness.ts'
+import { listen } from './receive/server.ts'
+import { createSinks } from './sinks/create.ts'
+import { waitForDatabase } from './store/connect.ts'
+import { embeddedDataDir, startEmbedded } from './store/embedded/index.ts'
+import { migrate } from './store/migrate.ts'
+import { createPool, describeUrl, type Pool } from './store/pool.ts'
+import { createPruner } from './store/prune.ts'
+import { verificationOf } from './verify/source.ts'
+import { createVerifier } from './verify/verifier.ts'
+
+export interface ServeOptions {
+  loaded: LoadedConfig
+  env: Readonly<Record<string, string | undefined>>
+  log: Log
+  /** How long to wait for Postgres at start, in milliseconds. */
+  startLimitMs?: number
+  /** How long attempts and requests under way may take after `stop`, in milliseconds. */
+  drainLimitMs?: number
+  /** Ends waiting for the database at start. */
+  signal?: AbortSignal
+}
+
+export interface Relay {
+  host: string
+  port: number
+  stop(): Promise<void>
+}
+
+/** Long enough for a database that starts beside the relay, short enough for a supervisor to notice a wrong URL. */
+const defaultStartLimitMs = 60_000
+
+/** Kubernetes kills after 30 s: this leaves room for closing what is behind the attempts. */
+const defaultDrainLimitMs = 20_000
+
+export async function serve(options: ServeOptions): Promise<Relay> {
+  const { loaded, env, log, startLimitMs = defaultStartLimitMs, drainLimitMs = defaultDrainLimitMs, signal } = options
+  const { config, plan } = loaded
+  const lifecycle = createLifecycle(log)
+  const deadline = new AbortController()
+  const holder = `${hostname()}:${process.pid}:${randomUUID().slice(0, 8)}`
+
+  function pool(part: string, max: number, statementTimeoutMs: number, url: string): Pool {
+    const made = createPool({ url, part, max, statementTimeoutMs, log })
+    lifecycle.onStop(`pool ${part}`, () => made.end())
+    return made
+  }
+
+  async function start(): Promise<Relay> {
+    const verifiers = Object.entries(config.sources).map(([name, source]) => ({
+      name,
+      path: source.path,
+      verifier: createVerifier({ source: verificationOf(name, source), log }),
+    }))
+    const url = await databaseUrl()
+    const admin = pool('admin', 2, 30_000, url)
+    await waitForDatabase({ pool: admin, url, limitMs: startLimitMs, log, ...(signal ? { signal } : {}) })
+    const applied = await migrate(admin)
+    if (applied.length > 0) log.info({ migrations: applied }, 'migrated')
+
+    const sinks = createSinks({ config, relayUrl: url, log })
+    for (const [name, sink] of sinks) lifecycle.onStop(`sink ${name}`, () => sink.close())
+    for (const sink of sinks.values()) await sink.start()
+
+    const deliverer = createDeliverer({ config, sinks, pool: pool('deliver', 4, 15_000, url), url, holder, log })
+    lifecycle.onStop('deliver', () => deliverer.stop(deadline.signal))
+    const pruner = createPruner({ pool: admin, retentionMs: config.retention.events, log })
+    lifecycle.onStop('prune', () => pruner.stop())
+
+    const acceptor = createAcceptor({
+      // A group that takes longer than this is answered 503: the sender waits only seconds.
+      pool: pool('accept', 2, 3_000, url),
+      plan,
+      horizonMs: (sink) => config.sinks[sink]?.retry.horizon ?? 0,
+      desk: deliverer.desk,
+      holder,
+      leaseMs,
+      leaseMarginMs,
+      log,
+    })
+    lifecycle.onStop('accept', () => acceptor.idle())
+
+    for (const { name, verifier } of verifiers) {
+      verifier.start()
+      lifecycle.onStop(`keys of ${name}`, () => verifier.stop())
+    }
+    const refusals = new Map<RefusalCode, number>()
+    let draining = false
+    const app = createApp({
+      webhooks: verifiers.map(({ name, path, verifier }) => ({ source: name, path, verifier, acceptor, bodyLimitBytes: config.server.body_limit })),
+      readiness: createReadiness({
+        pingDatabase: () => admin.query('select 1'),
+        keys: () => Object.fromEntries(verifiers.map(({ name, verifier }) => [name, verifier.readiness()])),
+        unknownPairs: () => deliverer.unknownPairs(),
+        refusals: () => Object.fromEntries(refusals),
+      }),
+      draining: () => draining,
+      countRefusal: (code) => refusals.set(code, (refusals.get(code) ?? 0) + 1),
+      log,
+    })
+    deliverer.start()
+    pruner.start()
+    const { host, port, close } = await listen(app.callback(), config.server)
+    lifecycle.onStop('http', () => {
+      draining = true
+      return close(deadline.signal)
+    })
+    announce(host, port)
+    return { host, port, stop }
+  }
+
+  async function databaseUrl(): Promise<string> {
+    if (config.database.url !== 'embedded') return config.database.url
+    const dataDir = embeddedDataDir({ configFile: loaded.file, env })
+    const embedded = await startEmbedded({ dataDir, log: (line) => log.info(line) })
+    lifecycle.onStop('embedded Postgres', () => embedded.stop())
+    log.info({ data: dataDir, adopted: embedded.adopted }, 'embedded Postgres is running')
+    return embedded.url
+  }
+
+  function announce(host: string, port: number): void {
+    for (const warning of loaded.warnings) log.warn(`${warning.file}:${warning.line}:${warning.column}: ${warning.message}`)
+    for (const { name, sinks } of plan.rules) log.info(`rule ${name} → ${sinks.join(', ')}`)
+    const at = `http://${host.includes(':') ? `[${host}]` : host}:${port}`
+    for (const [name, { path }] of Object.entries(config.sources)) log.info(`source ${name} listens on ${at}${path}`)
+    log.info({ url: at, database: config.database.url === 'embedded' ? 'embedded' : describeUrl(config.database.url), holder }, 'gemini-relay is ready')
+  }
+
+  async function stop(): Promise<void> {
+    const timer = setTimeout(() => deadline.abort(), drainLimitMs)
+    await lifecycle.stop()
+    clearTimeout(timer)
+  }
+
+  try {
+    return await start()
+  } catch (error) {
+    deadline.abort()
+    await lifecycle.stop()
+    throw error
+  }
+}

@@ -1,0 +1,98 @@
+/** The kafka sink: one record for each delivery, to the topic and with the key that its rule names. */
+import type { SinkConfigOf, TargetConfig } from '../config/schema.ts'
+import { RelayError } from '../errors.ts'
+import type { Log } from '../log.ts'
+import { compileValue, ExpressionError } from '../route/expression.ts'
+import type { Failure, LeasedDelivery, Outcome, RelayEvent } from '../types.ts'
+import { createKafkaProducer } from './kafka-producer.ts'
+import { buildRecord, recordKey } from './kafka-record.ts'
+import { createTopicWriter, type TopicRecord, type TopicWriter } from './kafka-topic.ts'
+import { failed, internalFailure, type Sink } from './sink.ts'
+
+export interface KafkaSinkDeps {
+  name: string
+  config: SinkConfigOf<'kafka'>
+  /** The rules that feed this sink, each with what it overrides. */
+  targets: readonly { rule: string; target: TargetConfig }[]
+  log: Log
+}
+
+/**
+ * Connects when there is something to deliver, so that a broker that is down delays no start.
+ *
+ * @throws RelayError when a rule leaves its records without a topic
+ * @throws ExpressionError when a key does not compile
+ */
+export function createKafkaSink({ name, config, targets, log }: KafkaSinkDeps): Sink {
+  const writers = new Map<string, TopicWriter>()
+  const routes = new Map(targets.map(({ rule, target }) => [rule, routeOf(rule, target)]))
+
+  function routeOf(rule: string, target: TargetConfig) {
+    const topic = target.topic ?? config.topic
+    if (topic === undefined)
+      throw new RelayError('sink_misconfigured', `neither sink "${name}" nor rule "${rule}" names a Kafka topic`)
+    const writer = writers.get(topic) ?? createTopicWriter(createKafkaProducer({ topic, config, log }))
+    writers.set(topic, writer)
+    return { writer, keyOf: compileValue(target.key ?? config.key) }
+  }
+
+  return {
+    start: () => Promise.resolve(),
+    async deliver(batch, signal) {
+      if (signal.aborted) return batch.map(() => timedOut)
+      const outcomes = batch.map((): Outcome => timedOut)
+      const records = new Map<TopicWriter, TopicRecord[]>()
+      for (const [at, delivery] of batch.entries()) {
+        const settle = (outcome: Outcome): void => {
+          outcomes[at] = outcome
+        }
+        try {
+          const { writer, record } = recordOf(delivery)
+          const list = records.get(writer)
+          if (list) list.push({ ...record, settle })
+          else records.set(writer, [{ ...record, settle }])
+        } catch (error) {
+          settle(renderingFailure(error))
+        }
+      }
+      const written = Promise.all([...records].map(([writer, list]) => writer.write(list, signal)))
+      await untilAborted(written, signal)
+      // A copy: what is acknowledged after this moment is too late to be told.
+      return [...outcomes]
+    },
+    async close() {
+      await Promise.all([...writers.values()].map((writer) => writer.close()))
+    },
+  }
+
+  function recordOf({ rule, stored }: LeasedDelivery) {
+    const route = routes.get(rule)
+    if (!route) throw new Error(`rule "${rule}" does not feed sink "${name}"`)
+    return { writer: route.writer, record: buildRecord(config.format, stored, keyOf(route.keyOf, stored.event)) }
+  }
+}
+
+const timedOut = failed('timeout', 'Kafka did not acknowledge the record before the attempt had to end')
+
+/** What the event does not have makes a record without a key, not a failure. */
+function keyOf(evaluate: (event: RelayEvent) => unknown, event: RelayEvent): string | null {
+  try {
+    return recordKey(evaluate(event))
+  } catch (error) {
+    if (error instanceof ExpressionError && error.code === 'missing') return null
+    throw error
+  }
+}
+
+function renderingFailure(error: unknown): Failure {
+  return error instanceof ExpressionError ? failed('expression_error', `key: ${error.message}`) : internalFailure(error)
+}
+
+/** Ends with the work or at the signal, whichever is first. */
+function untilAborted(work: Promise<unknown>, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const giveUp = (): void => resolve()
+    signal.addEventListener('abort', giveUp, { once: true })
+    work.then(() => resolve(), reject).finally(() => signal.removeEventListener('abort', giveUp))
+  })
+}

@@ -1,0 +1,183 @@
+/** Messages through Slack's Web API. */
+import { ErrorCode, LogLevel, WebClient, type Logger } from '@slack/web-api'
+import type { SinkConfigOf, TargetConfig } from '../config/schema.ts'
+import { RelayError, messageOf } from '../errors.ts'
+import type { Log } from '../log.ts'
+import { TemplateError, compileText, compileTextTree } from '../route/template.ts'
+import type { Failure, LeasedDelivery, Outcome, RelayEvent } from '../types.ts'
+import { withDeadline } from './deadline.ts'
+import { oneByOne } from './one-by-one.ts'
+import { rateLimitPauseMs, retryAfterMs } from './retry-after.ts'
+import { failed, type Sink } from './sink.ts'
+import { slackFailure } from './slack-errors.ts'
+import { fitBlocks, fitText } from './slack-limits.ts'
+
+interface SlackSinkOptions {
+  name: string
+  config: SinkConfigOf<'slack'>
+  /** The rules that feed this sink, with what they say about it. */
+  targets: readonly { rule: string; target: TargetConfig }[]
+  log: Log
+}
+
+/** How one rule's messages look. */
+interface Message {
+  channel: string
+  text: (event: RelayEvent) => string
+  blocks: ((event: RelayEvent) => unknown) | undefined
+}
+
+/** What `fetch` saw, which the client's errors do not always tell. */
+interface Seen {
+  status?: number
+  retryAfter?: string | null
+}
+
+/**
+ * Posts each delivery as one message. Slack has no key by which it would drop a repeated message, so a delivery whose
+ * answer was lost can appear twice; every message carries the delivery and the webhook-id as metadata, which tells the two
+ * apart from two events.
+ *
+ * @throws RelayError `config_invalid` for a token that no header can carry and for a rule without a channel
+ */
+export function createSlackSink({ name, config, targets, log }: SlackSinkOptions): Sink {
+  if (!/^[!-~]+$/.test(config.token)) {
+    throw new RelayError(
+      'config_invalid',
+      `sink ${name}: \`token\` holds a space, a line break or another character that no token has`,
+    )
+  }
+  const messages = new Map(targets.map(({ rule, target }) => [rule, compileMessage(name, config, rule, target)]))
+  /** Slack's own words are passed on, and could hold anything. */
+  const hide = (text: string) => text.replaceAll(config.token, '[token]')
+  const logger = clientLogger(name, hide, log)
+
+  async function attempt(delivery: LeasedDelivery, signal: AbortSignal): Promise<Outcome> {
+    const message = messages.get(delivery.rule)
+    if (message === undefined) return failed('internal', `rule ${delivery.rule} does not feed the sink ${name}`)
+    let body: Record<string, unknown>
+    try {
+      body = render(message, delivery)
+    } catch (error) {
+      if (error instanceof TemplateError) return failed('template_error', `the text of the message: ${error.message}`)
+      throw error
+    }
+    return withDeadline(signal, config.timeout, (deadline) => post(body, message.channel, deadline))
+  }
+
+  async function post(body: Record<string, unknown>, channel: string, signal: AbortSignal): Promise<Outcome> {
+    const seen: Seen = {}
+    // A client a call (some 60 µs): it takes `fetch` once, and that has to know this call's signal.
+    const client = new WebClient(config.token, {
+      ...(config.api_url !== undefined && { slackApiUrl: config.api_url }),
+      retryConfig: { retries: 0 },
+      rejectRateLimitedCalls: true,
+      allowAbsoluteUrls: false,
+      logger,
+      fetch: async (url, init) => {
+        const response = await fetch(url, { ...init, redirect: 'manual', signal })
+        seen.status = response.status
+        seen.retryAfter = response.headers.get('retry-after')
+        return response
+      },
+    })
+    try {
+      await client.apiCall('chat.postMessage', body)
+      return { status: 'delivered' }
+    } catch (error) {
+      if (signal.aborted) return failed('timeout', `Slack did not answer in time (at most ${config.timeout} ms)`)
+      const failure = classify(error, seen, channel, Date.now())
+      return { ...failure, message: hide(failure.message) }
+    }
+  }
+
+  return {
+    async start() {},
+    deliver: (batch, signal) =>
+      oneByOne(batch, signal, {
+        laneOf: (delivery) => messages.get(delivery.rule)?.channel ?? '',
+        attempt: (delivery) => attempt(delivery, signal),
+      }),
+    async close() {},
+  }
+}
+
+/** A rule that says its own text and no blocks means that text, not the sink's blocks. */
+function compileMessage(sink: string, config: SinkConfigOf<'slack'>, rule: string, target: TargetConfig): Message {
+  const channel = target.channel ?? config.channel
+  if (channel === undefined) {
+    throw new RelayError('config_invalid', `rule ${rule}: the sink ${sink} has no \`channel\`, so the rule has to name one`)
+  }
+  const blocks = target.blocks ?? (target.text === undefined ? config.blocks : undefined)
+  return {
+    channel,
+    text: compileText(target.text ?? config.text, { escape: 'slack' }),
+    blocks: blocks && compileTextTree(blocks, { escape: 'slack' }),
+  }
+}
+
+function render({ channel, text, blocks }: Message, { id, stored }: LeasedDelivery): Record<string, unknown> {
+  const rendered = blocks?.(stored.event)
+  return {
+    channel,
+    text: fitText(text(stored.event)),
+    ...(Array.isArray(rendered) && { blocks: fitBlocks(rendered) }),
+    unfurl_links: false,
+    // Needs no scope beyond chat:write; read back with conversations.history and `include_all_metadata`.
+    metadata: { event_type: 'gemini_relay', event_payload: { delivery: id, webhook_id: stored.event.webhook_id } },
+  }
+}
+
+/** By status first: the client has no code for a 429 without a readable `Retry-After`, nor for an answer that breaks off. */
+function classify(error: unknown, { status, retryAfter }: Seen, channel: string, now: number): Failure {
+  if (status === undefined) return failed('unavailable', `Slack cannot be reached: ${reasonOf(error)}`)
+  if (status === 429) {
+    return failed('rate_limited', `Slack answered 429 for channel ${channel}`, rateLimitPauseMs(retryAfter, now))
+  }
+  if (status === 401 || status === 403)
+    return failed('unauthorized', `Slack answered ${status}: check the sink’s \`token\` and \`api_url\``)
+  if (status === 408 || status >= 500) return failed('unavailable', `Slack answered ${status}`, retryAfterMs(retryAfter, now))
+  if (status !== 200) return failed('rejected', `Slack answered ${status}: check the sink’s \`api_url\``)
+  const refusal = platformError(error)
+  if (refusal !== undefined) return slackFailure({ ...refusal, channel })
+  return failed('unavailable', 'the answer broke off or is not from Slack’s Web API: the message may have been posted')
+}
+
+/** The refusal that Slack's JSON names. The client puts a whole page there when the answer was not JSON. */
+function platformError(error: unknown): { error: string; details: string[] } | undefined {
+  const data = property(error, 'code') === ErrorCode.PlatformError ? property(error, 'data') : undefined
+  const named = property(data, 'error')
+  if (typeof named !== 'string' || !/^[a-z0-9_]{1,64}$/.test(named)) return undefined
+  const needed = property(data, 'needed')
+  const texts = [property(data, 'errors'), property(property(data, 'response_metadata'), 'messages')].flat()
+  const details = [
+    ...(typeof needed === 'string' ? [`needs ${needed}`] : []),
+    ...texts.filter((text) => typeof text === 'string'),
+  ]
+  return { error: named, details: [...new Set(details)].slice(0, 3) }
+}
+
+/** `fetch failed` says nothing; its innermost cause does. */
+function reasonOf(error: unknown): string {
+  const cause = property(error, 'cause') ?? property(error, 'original')
+  return cause === undefined ? messageOf(error) : reasonOf(cause)
+}
+
+function property(value: unknown, key: string): unknown {
+  return typeof value === 'object' && value !== null ? Reflect.get(value, key) : undefined
+}
+
+/** The client's own lines, at debug and without the token. What it says at debug holds whole messages, and is dropped. */
+function clientLogger(sink: string, hide: (text: string) => string, log: Log): Logger {
+  const line = (...parts: unknown[]) => log.debug({ sink }, hide(`slack client: ${parts.map(String).join(' ')}`))
+  const nothing = () => {}
+  return {
+    debug: nothing,
+    info: nothing,
+    warn: line,
+    error: line,
+    setLevel: nothing,
+    getLevel: () => LogLevel.WARN,
+    setName: nothing,
+  }
+}

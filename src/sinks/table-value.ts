@@ -1,0 +1,49 @@
+/** What CEL gave, as the text that Postgres casts to the column's type. */
+import { stringifyJson } from './deep-json.ts'
+import type { TableColumn } from './table-shape.ts'
+
+export function columnText(value: unknown, kind: TableColumn['kind']): string | null {
+  if (value === null || value === undefined) return null
+  if (kind === 'json') return jsonText(value)
+  if (kind === 'array' && Array.isArray(value)) return arrayLiteral(value)
+  return scalarText(value)
+}
+
+function scalarText(value: unknown): string {
+  switch (typeof value) {
+    case 'string':
+      return storable(value)
+    case 'number':
+    case 'bigint':
+    case 'boolean':
+      return String(value)
+    default:
+      if (value instanceof Date) return value.toISOString()
+      if (value instanceof Uint8Array) return `\\x${Buffer.from(value).toString('hex')}`
+      return jsonText(value)
+  }
+}
+
+function jsonText(value: unknown): string {
+  // jsonb takes neither \u0000 nor half a surrogate pair, escaped or not. JSON.stringify writes both as escapes.
+  return stringifyJson(value).replaceAll(unstorableEscape, (escape, backslashes: string) =>
+    backslashes.length % 2 === 0 ? `${backslashes}\\ufffd` : escape,
+  )
+}
+
+/** An escape is one only after an even number of backslashes: `\\u0000` is the text `\u0000`. */
+const unstorableEscape = /(\\*)\\u(?:0000|d[89a-f][0-9a-f]{2})/gi
+
+/** Text in Postgres has no NUL, and UTF-8 no lone surrogates. The row matters more than the character. */
+function storable(text: string): string {
+  return text.replaceAll('\0', '\uFFFD')
+}
+
+function arrayLiteral(values: readonly unknown[]): string {
+  const elements = values.map((value) => {
+    if (value === null || value === undefined) return 'NULL'
+    if (Array.isArray(value)) return arrayLiteral(value)
+    return `"${scalarText(value).replaceAll(/["\\]/g, '\\$&')}"`
+  })
+  return `{${elements.join(',')}}`
+}

@@ -1,0 +1,50 @@
+/** Connections to Postgres. Each part of the relay has a pool of its own, so that none can starve another. */
+import pg from 'pg'
+import type { Log } from '../log.ts'
+import { messageOf } from '../errors.ts'
+
+export type Pool = pg.Pool
+
+export interface PoolOptions {
+  url: string
+  /** Shows in pg_stat_activity as `gemini-relay <part>`. */
+  part: string
+  max: number
+  /** Server-side bound of one statement, in milliseconds. */
+  statementTimeoutMs: number
+  /** Server-side bound of waiting for a lock, in milliseconds. */
+  lockTimeoutMs?: number
+  log: Log
+}
+
+/** A statement whose server went silent is given up this long after the server should have ended it. */
+const silenceMs = 2_000
+
+export function createPool({ url, part, max, statementTimeoutMs, lockTimeoutMs, log }: PoolOptions): Pool {
+  const pool = new pg.Pool({
+    connectionString: url,
+    application_name: `gemini-relay ${part}`,
+    max,
+    connectionTimeoutMillis: 3_000,
+    idleTimeoutMillis: 60_000,
+    keepAlive: true,
+    statement_timeout: statementTimeoutMs,
+    query_timeout: statementTimeoutMs + silenceMs,
+    ...(lockTimeoutMs === undefined ? {} : { lock_timeout: lockTimeoutMs }),
+    // A 2xx is a promise: no role or database default may turn the commit behind it asynchronous.
+    options: '-c synchronous_commit=on -c timezone=UTC',
+  })
+  // Without a listener an idle connection that breaks would end the process; the next query reconnects.
+  pool.on('error', (error) => log.debug({ part, error: messageOf(error) }, 'an idle database connection broke'))
+  return pool
+}
+
+/** Host, port and database of a URL, for messages: never the password. */
+export function describeUrl(url: string): string {
+  try {
+    const { hostname, port, pathname, searchParams } = new URL(url)
+    return `${hostname || searchParams.get('host') || 'localhost'}${port ? `:${port}` : ''}${pathname}`
+  } catch {
+    return 'the configured database'
+  }
+}

@@ -1,0 +1,85 @@
+/** Retention: old events go, with their deliveries and attempts, in small batches; never one that is still owed. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { messageOf } from '../errors.ts'
+import type { Log } from '../log.ts'
+import { int8Array } from './binary-array.ts'
+import type { Pool } from './pool.ts'
+
+/** Small enough that no other statement waits for its locks noticeably. */
+const batchSize = 500
+const pauseMs = 20
+const everyMs = 10 * 60_000
+
+/** A token is verified with a minute of leeway after `exp`; its use is kept an hour beyond. */
+const deleteTokens = `
+delete from gemini_relay.token_uses where (source, digest) in (
+  select source, digest from gemini_relay.token_uses where expires_at < clock_timestamp() - interval '1 hour' order by expires_at limit $1)`
+
+// Range of the brin index on received_at.
+const lockOld = `
+select e.id from gemini_relay.events e
+where e.received_at < clock_timestamp() - $1 * interval '1 millisecond'
+  and not exists (select from gemini_relay.deliveries d where d.event_id = e.id and d.state in ('pending', 'leased'))
+limit $2 for update of e skip locked`
+
+// Asked again under the lock: a replay may have made new deliveries in between.
+const deleteLocked = `
+delete from gemini_relay.events e where e.id = any ($1::int8[])
+  and not exists (select from gemini_relay.deliveries d where d.event_id = e.id and d.state in ('pending', 'leased'))`
+
+/** @returns how many events went, at most one batch */
+export async function pruneBatch(pool: Pool, retentionMs: number): Promise<number> {
+  await pool.query(deleteTokens, [batchSize])
+  const client = await pool.connect()
+  try {
+    await client.query('begin')
+    const { rows } = await client.query<{ id: string }>(lockOld, [retentionMs, batchSize])
+    const { rowCount } = await client.query(deleteLocked, [int8Array(rows.map(({ id }) => id))])
+    await client.query('commit')
+    client.release()
+    return rowCount ?? 0
+  } catch (error) {
+    client.release(true)
+    throw error
+  }
+}
+
+export interface Pruner {
+  start(): void
+  stop(): Promise<void>
+}
+
+export function createPruner({ pool, retentionMs, log }: { pool: Pool; retentionMs: number; log: Log }): Pruner {
+  let timer: NodeJS.Timeout | undefined
+  let running: Promise<void> = Promise.resolve()
+  let stopped = false
+
+  async function prune(): Promise<void> {
+    let events = 0
+    try {
+      for (let pruned = batchSize; pruned === batchSize && !stopped; events += pruned) {
+        pruned = await pruneBatch(pool, retentionMs)
+        await sleep(pauseMs)
+      }
+      if (events > 0) log.info({ events }, 'pruned events past their retention')
+    } catch (error) {
+      log.warn({ error: messageOf(error) }, 'pruning failed: next try in ten minutes')
+    }
+    if (stopped) return
+    timer = setTimeout(() => {
+      running = prune()
+    }, everyMs)
+    timer.unref()
+  }
+
+  return {
+    start() {
+      running = prune()
+    },
+    async stop() {
+      stopped = true
+      clearTimeout(timer)
+      await running
+    },
+  }
+}

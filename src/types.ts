@@ -1,0 +1,115 @@
+/** The vocabulary: what travels from receive to deliver. */
+import type { FailureCode } from './errors.ts'
+
+/** How a request was signed: Standard Webhooks v1, v1a, or a bare JWT. */
+export type Scheme = 'hmac' | 'ed25519' | 'jwt'
+
+/** Milliseconds since the epoch; injectable wherever time decides something. */
+export type Clock = () => number
+
+/** What came over the wire, before anybody believes it. Header values are as Node gives them; `undefined` when absent. */
+export interface UnverifiedRequest {
+  source: string
+  /** Node's `rawHeaders`-derived values: every value of each `webhook-*` header, so that a doubled one is seen. */
+  webhookId: readonly string[]
+  webhookTimestamp: readonly string[]
+  webhookSignature: readonly string[]
+  body: Buffer
+  receivedAt: Date
+}
+
+declare const verified: unique symbol
+
+/** A request whose signature holds. `verify/` is its only maker. */
+export interface VerifiedRequest {
+  readonly [verified]: true
+  source: string
+  webhookId: string
+  scheme: Scheme
+  receivedAt: Date
+  /** The bytes that are stored and forwarded: the body, or the JWT's envelope where there was no body. */
+  body: Buffer
+  /** The parsed `body`, or undefined when it is not JSON. */
+  json: unknown
+  /** `user_metadata` found in the claims of a JWT, for lack of a place in the body. */
+  claimsMetadata?: Record<string, unknown>
+  /** Present for `jwt`: what the accept transaction binds, so that a token works once. */
+  token?: TokenUse
+}
+
+export interface TokenUse {
+  /** SHA-256 of the signing input (`header.payload`). */
+  digest: Buffer
+  /** SHA-256 of the body. */
+  bodyDigest: Buffer
+  /** `once`: refuse the token for another webhook-id; `accept`: let it pass. */
+  reuse: 'once' | 'accept'
+  /** From `exp`, with leeway: after it the token fails verification by itself. Null: it never does. */
+  expiresAt: Date | null
+}
+
+/** A stored event, as patterns, CEL and Liquid see it. Names are the public contract. */
+export interface RelayEvent {
+  type: string
+  version: string | null
+  /** As the envelope has it. */
+  timestamp: string | null
+  data: unknown
+  subject: string
+  source: string
+  webhook_id: string
+  scheme: Scheme
+  user_metadata: Record<string, unknown>
+  /** ISO 8601, UTC. */
+  received_at: string
+}
+
+/** A {@link RelayEvent} with what the store knows of it. */
+export interface StoredEvent {
+  /** The event's number: grows with acceptance. `relay_event_seq` of a sync table. A bigint's decimal digits. */
+  id: string
+  event: RelayEvent
+  /** The envelope's timestamp where it is one, else the receipt. `relay_event_time` of a sync table. */
+  time: Date
+  /** As received, byte for byte. */
+  body: Buffer
+}
+
+/** The right to attempt a delivery, held by this process. */
+export interface Lease {
+  /** Fencing number, a bigint's decimal digits: an outcome is written only `WHERE lease = id AND state = 'leased'`. */
+  id: string
+  /** On this process's monotonic clock (`performance.now()`), margin taken off: no attempt goes beyond it. Renewals move it. */
+  until: number
+}
+
+/** One event owed to one sink by one rule, leased to this process. */
+export interface LeasedDelivery {
+  /** A bigint's decimal digits. */
+  id: string
+  rule: string
+  sink: string
+  replay: number
+  stored: StoredEvent
+  /** Attempts made before this one. */
+  attempts: number
+  lease: Lease
+}
+
+/** How one attempt at one delivery ended. */
+export type Outcome =
+  | { status: 'delivered' }
+  /** Delivered, and the sink itself committed that (the table sink in the relay's own database). */
+  | { status: 'recorded' }
+  /** The lease belongs to somebody else: nothing was changed. */
+  | { status: 'lost' }
+  | Failure
+
+export interface Failure {
+  status: 'failed'
+  code: FailureCode
+  /** For the person on call: what happened and what to do. Holds no secret. */
+  message: string
+  /** What the sink asked for, if it did. */
+  retryAfterMs?: number
+}

@@ -1,0 +1,105 @@
+import { createSecretKey } from 'node:crypto'
+import { Refusal } from '../errors.ts'
+import type { Log } from '../log.ts'
+import type { Clock, UnverifiedRequest, VerifiedRequest } from '../types.ts'
+import { readHeaders, type WebhookHeaders } from './headers.ts'
+import { createJwks } from './jwks.ts'
+import type { Fetch } from './jwks-fetch.ts'
+import { parseJson } from './json.ts'
+import { decodeSecret } from './secrets.ts'
+import { parseSignature } from './signature.ts'
+import type { SourceVerification } from './source.ts'
+import { isSplitElsewhere, matchesEd25519, matchesHmac } from './standard-webhooks.ts'
+import { createTokenVerifier } from './token.ts'
+
+export interface Verifier {
+  /**
+   * Verifies bytes, then parses them. What an HMAC decides is answered, or thrown, at once; keys of a JWKS make it a promise.
+   *
+   * @throws Refusal
+   */
+  verify(request: UnverifiedRequest): VerifiedRequest | Promise<VerifiedRequest>
+  /** Starts to fetch the JWKS in the background, if the source has one. */
+  start(): void
+  stop(): void
+  /** Whether there are keys; `reason` says which are missing. Holds no secret. */
+  readiness(): { ready: boolean; reason?: string }
+}
+
+export interface VerifierDeps {
+  source: SourceVerification
+  clock?: Clock
+  fetch?: Fetch
+  log: Log
+}
+
+/** @throws RelayError `config_invalid` for a secret that is not one */
+export function createVerifier({ source, clock = Date.now, fetch = globalThis.fetch, log }: VerifierDeps): Verifier {
+  const secrets = source.secrets.map((secret, index) => createSecretKey(decodeSecret(secret, source.name, index + 1)))
+  const jwks = source.dynamic && createJwks({ uri: source.dynamic.jwksUri, source: source.name, clock, fetch, log })
+  const tokens = source.dynamic && jwks && createTokenVerifier({ dynamic: source.dynamic, jwks, clock })
+
+  async function verifyEd25519(
+    request: UnverifiedRequest,
+    headers: WebhookHeaders,
+    signatures: readonly Buffer[],
+  ): Promise<VerifiedRequest> {
+    if (jwks === undefined) throw mismatch()
+    const content = { ...headers, body: request.body }
+    const keys = await jwks.keys()
+    if (!matchesEd25519(content, signatures, keys.ed25519)) {
+      const newer = await jwks.newerThan(keys)
+      if (newer === undefined || !matchesEd25519(content, signatures, newer.ed25519)) throw mismatch()
+    }
+    return signed(request, headers, 'ed25519')
+  }
+
+  return {
+    verify(request) {
+      const headers = readHeaders(request, clock())
+      if (secrets.length === 0 && jwks === undefined) throw new Refusal('keys_unavailable', 'this source has no keys yet')
+      const signature = parseSignature(headers.signature)
+      if (signature.shape === 'token') {
+        if (tokens === undefined) throw mismatch()
+        return tokens
+          .verify(signature.token, request.body)
+          .then((evidence) => verified({ ...identity(request, headers), scheme: 'jwt', ...evidence }))
+      }
+      if (signature.hmac.length > 0 && matchesHmac({ ...headers, body: request.body }, signature.hmac, secrets)) {
+        return signed(request, headers, 'hmac')
+      }
+      if (signature.ed25519.length > 0) return verifyEd25519(request, headers, signature.ed25519)
+      throw mismatch()
+    },
+    start: () => jwks?.start(),
+    stop: () => jwks?.stop(),
+    readiness() {
+      if (jwks !== undefined) return jwks.readiness()
+      return secrets.length > 0 ? { ready: true } : { ready: false, reason: 'no signing secret is configured' }
+    },
+  }
+}
+
+/** What v1 and v1a have in common once the signature holds. */
+function signed(request: UnverifiedRequest, headers: WebhookHeaders, scheme: 'hmac' | 'ed25519'): VerifiedRequest {
+  const json = parseJson(request.body)
+  if (isSplitElsewhere({ ...headers, body: request.body }, json)) {
+    throw new Refusal('malformed_header', 'webhook-id and body can be told apart in more than one way')
+  }
+  return verified({ ...identity(request, headers), scheme, body: request.body, json })
+}
+
+function identity(request: UnverifiedRequest, headers: WebhookHeaders) {
+  return { source: request.source, webhookId: headers.id, receivedAt: request.receivedAt }
+}
+
+function mismatch(): Refusal {
+  return new Refusal('signature_mismatch', 'no signature of a trusted key')
+}
+
+type Fields = Pick<VerifiedRequest, Extract<keyof VerifiedRequest, string>>
+
+/** The one maker: the brand exists for the compiler alone, and this is the only cast to it. */
+function verified(fields: Fields): VerifiedRequest {
+  return fields as VerifiedRequest
+}

@@ -1,0 +1,400 @@
+import { PassThrough } from 'node:stream'
+import { pino } from 'pino'
+import { Webhook } from 'standardwebhooks'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { RelayError } from '../../src/errors.ts'
+import type { Lookup } from '../../src/sinks/http-address.ts'
+import { createHttpSink } from '../../src/sinks/http.ts'
+import { leasedDelivery } from '../fixtures/deliveries.ts'
+import { sinkConfig } from '../sinks/config.ts'
+import { sinkConformance } from '../sinks/conformance.ts'
+import { accept, answerWith, startReceiver, type Receiver } from '../sinks/receiver.ts'
+
+const secret = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw'
+const silent = pino({ level: 'silent' })
+const never = new AbortController().signal
+
+interface Odd {
+  config?: Record<string, unknown>
+  lookup?: Lookup
+  now?: () => number
+  log?: typeof silent
+}
+
+function sinkTo(url: string, { config = {}, log = silent, ...odd }: Odd = {}) {
+  return createHttpSink({
+    name: 'forward',
+    config: sinkConfig('http', { url, allow_private: true, timeout: '20s', ...config }),
+    log,
+    ...odd,
+  })
+}
+
+sinkConformance('http', {
+  async make() {
+    const receiver = await startReceiver()
+    const seen: string[] = []
+    const take = () => {
+      receiver.respond((response, request) => {
+        seen.push(String(request.headers['webhook-id']))
+        accept(response, request)
+      })
+    }
+    take()
+    return {
+      sink: sinkTo(`http://127.0.0.1:${receiver.port}/hook`),
+      delivery: (n) => leasedDelivery({ id: String(n), event: { webhook_id: `msg_${n}` } }),
+      received: async () => seen.map((identity) => ({ identity })),
+      failRetryably: () => receiver.respond(answerWith(500)),
+      failPermanently: () => receiver.respond(answerWith(422, {}, 'no such job')),
+      stall: () => receiver.respond(() => {}),
+      limit: (ms) => receiver.respond(answerWith(429, { 'retry-after': String(ms / 1_000) })),
+      recover: take,
+      dispose: () => receiver.close(),
+    }
+  },
+})
+
+describe('the http sink', () => {
+  let receiver: Receiver
+  let base: string
+
+  beforeEach(async () => {
+    receiver = await startReceiver()
+    base = `http://127.0.0.1:${receiver.port}`
+  })
+
+  afterEach(async () => {
+    await receiver.close()
+  })
+
+  async function deliver(odd: Odd & { path?: string } = {}) {
+    const sink = sinkTo(`${base}${odd.path ?? '/hook'}`, odd)
+    const [outcome] = await sink.deliver([leasedDelivery()], never)
+    await sink.close()
+    return outcome
+  }
+
+  describe('what it sends', () => {
+    test('is the stored bytes, also where they are no JSON and no UTF-8', async () => {
+      const bodies = [
+        Buffer.from('{ "type":\n"batch.failed" , "data": {}}\n'),
+        Buffer.from([0x00, 0xff, 0xfe, 0x80]),
+        Buffer.alloc(0),
+      ]
+      const sink = sinkTo(`${base}/hook?a=b`)
+      await sink.deliver(
+        bodies.map((body) => leasedDelivery({ body })),
+        never,
+      )
+      await sink.close()
+      expect(receiver.requests.map(({ body }) => body)).toEqual(bodies)
+      expect(receiver.requests[0]).toMatchObject({ method: 'POST', path: '/hook?a=b' })
+    })
+
+    test('says which event, rule and delivery it is', async () => {
+      const delivery = leasedDelivery({ id: '42', rule: 'everything', event: { webhook_id: 'msg_a.b-c', source: 'gemini' } })
+      const sink = sinkTo(base)
+      await sink.deliver([delivery], never)
+      await sink.close()
+      expect(receiver.requests[0]?.headers).toEqual({
+        'content-type': 'application/json',
+        'content-length': String(delivery.stored.body.length),
+        'user-agent': 'gemini-relay',
+        'webhook-id': 'msg_a.b-c',
+        'relay-source': 'gemini',
+        'relay-rule': 'everything',
+        'relay-delivery': '42',
+        host: `127.0.0.1:${receiver.port}`,
+        connection: 'keep-alive',
+      })
+    })
+
+    test('carries the signature of the published vector', async () => {
+      const sink = sinkTo(base, { config: { secret }, now: () => 1_614_265_330_999 })
+      await sink.deliver(
+        [leasedDelivery({ body: '{"test": 2432232314}', event: { webhook_id: 'msg_p5jXN8AQM9LWM0D4loKWxJek' } })],
+        never,
+      )
+      await sink.close()
+      expect(receiver.requests[0]?.headers).toMatchObject({
+        'webhook-timestamp': '1614265330',
+        'webhook-signature': 'v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=',
+      })
+    })
+
+    test('is verified by the standardwebhooks package, as sent just now', async () => {
+      await deliver({ config: { secret } })
+      const [request] = receiver.requests
+      const headers = {
+        'webhook-id': String(request?.headers['webhook-id']),
+        'webhook-timestamp': String(request?.headers['webhook-timestamp']),
+        'webhook-signature': String(request?.headers['webhook-signature']),
+      }
+      expect(new Webhook(secret).verify(String(request?.body), headers)).toMatchObject({ type: 'batch.failed' })
+    })
+
+    test('uses one connection for one delivery after another', async () => {
+      const sink = sinkTo(base)
+      await sink.deliver([leasedDelivery()], never)
+      receiver.respond(answerWith(500, {}, 'x'.repeat(10_000)))
+      await sink.deliver([leasedDelivery()], never)
+      await sink.deliver([leasedDelivery()], never)
+      await sink.close()
+      expect(receiver.requests.map(({ connection }) => connection)).toEqual([1, 1, 1])
+    })
+
+    test('sends the user and password of the URL as basic authentication, and says neither in a message', async () => {
+      receiver.respond(answerWith(400))
+      const sink = sinkTo(`http://someone:hunter2@127.0.0.1:${receiver.port}/`)
+      const outcomes = await sink.deliver([leasedDelivery()], never)
+      await sink.close()
+      expect(receiver.requests[0]?.headers.authorization).toBe(`Basic ${Buffer.from('someone:hunter2').toString('base64')}`)
+      expect(JSON.stringify(outcomes)).not.toMatch(/someone|hunter2/)
+    })
+  })
+
+  describe('a secret', () => {
+    test.each([
+      ['whsec_'],
+      ['whsec_!!!!'],
+      ['plain text'],
+      [secret.slice('whsec_'.length)],
+      [`${secret} `],
+      [`whsec_${Buffer.alloc(23).toString('base64')}`],
+      [`whsec_${Buffer.alloc(65).toString('base64')}`],
+      [`whsec_${Buffer.alloc(25).toString('base64').replaceAll('=', '')}`],
+      [`whsk_${Buffer.alloc(32).toString('base64')}`],
+    ])('like %j is refused at start, by the name of the sink and without showing it', (bad) => {
+      let thrown: unknown
+      try {
+        sinkTo(base, { config: { secret: bad } })
+      } catch (error) {
+        thrown = error
+      }
+      expect(thrown).toBeInstanceOf(RelayError)
+      expect(thrown).toMatchObject({
+        code: 'config_invalid',
+        message: 'sink forward: `secret` is not whsec_ followed by base64 of 24 to 64 bytes',
+      })
+    })
+
+    test.each([[24], [64]])('of %d bytes is taken', async (bytes) => {
+      expect(await deliver({ config: { secret: `whsec_${Buffer.alloc(bytes, 7).toString('base64')}` } })).toEqual({
+        status: 'delivered',
+      })
+    })
+  })
+
+  describe('an answer', () => {
+    test.each([[200], [201], [202], [204], [299]])('%d is success', async (status) => {
+      receiver.respond(answerWith(status))
+      expect(await deliver()).toEqual({ status: 'delivered' })
+    })
+
+    test.each([
+      [300, 'rejected'],
+      [304, 'rejected'],
+      [400, 'rejected'],
+      [401, 'rejected'],
+      [403, 'rejected'],
+      [404, 'rejected'],
+      [408, 'unavailable'],
+      [410, 'gone'],
+      [413, 'rejected'],
+      [422, 'rejected'],
+      [425, 'unavailable'],
+      [429, 'rate_limited'],
+      [500, 'unavailable'],
+      [502, 'unavailable'],
+      [503, 'unavailable'],
+      [504, 'unavailable'],
+    ])('%d is %s', async (status, code) => {
+      receiver.respond(answerWith(status, {}, 'because'))
+      const message = expect.stringContaining(status === 304 ? '304' : `127.0.0.1:${receiver.port} answered ${status}: because`)
+      expect(await deliver()).toMatchObject({ status: 'failed', code, message })
+    })
+
+    test.each([[301], [302], [303], [307], [308]])('%d is not followed', async (status) => {
+      receiver.respond(answerWith(status, { location: `${base}/elsewhere` }))
+      expect(await deliver()).toMatchObject({ code: 'rejected', message: expect.stringContaining('redirects are not followed') })
+      expect(receiver.requests.map(({ path }) => path)).toEqual(['/hook'])
+    })
+
+    test.each([
+      [429, '7', 7_000],
+      [429, '0', 1_000],
+      [429, '99999', 3_600_000],
+      [429, 'soon', 30_000],
+      [503, '7', 7_000],
+      [503, 'soon', undefined],
+      [500, '7', undefined],
+    ])('%d with Retry-After %s asks for %s ms', async (status, retryAfter, ms) => {
+      receiver.respond(answerWith(status, { 'retry-after': retryAfter }))
+      const outcome = await deliver()
+      expect(outcome).toMatchObject({ status: 'failed' })
+      expect(outcome && 'retryAfterMs' in outcome ? outcome.retryAfterMs : undefined).toBe(ms)
+    })
+
+    test('is shown by its first 200 printable characters', async () => {
+      receiver.respond(answerWith(400, {}, Buffer.from(`no\u0000\u001b[31m\r\n${'é'.repeat(300)}\xff`)))
+      expect(await deliver()).toMatchObject({ message: `127.0.0.1:${receiver.port} answered 400: no [31m ${'é'.repeat(192)}` })
+    })
+
+    test('that never ends is given up after 64 KiB, and its status counts', async () => {
+      let written = 0
+      const endless = (status: number) => {
+        receiver.respond((response) => {
+          response.writeHead(status)
+          const more = () => {
+            do written += 16_384
+            while (!response.destroyed && response.write('x'.repeat(16_384)))
+          }
+          response.on('drain', more)
+          more()
+        })
+      }
+      endless(200)
+      expect(await deliver()).toEqual({ status: 'delivered' })
+      endless(500)
+      expect(await deliver()).toMatchObject({ code: 'unavailable', message: expect.stringMatching(/answered 500: x{200}$/) })
+      // What was read, and what the buffers of two connections hold.
+      expect(written).toBeLessThan(20_000_000)
+    })
+
+    test('whose body stalls after the status counts as its status', async () => {
+      receiver.respond((response) => void response.writeHead(200, { 'content-length': '10' }).write('half'))
+      expect(await deliver()).toEqual({ status: 'delivered' })
+      receiver.respond((response) => void response.writeHead(400, { 'content-length': '10' }).write('half'))
+      expect(await deliver()).toMatchObject({ code: 'rejected', message: expect.stringContaining('half') })
+    })
+
+    test('that limits the rate ends the calls of the batch', async () => {
+      receiver.respond(answerWith(429, { 'retry-after': '2' }))
+      const sink = sinkTo(base)
+      const outcomes = await sink.deliver([leasedDelivery(), leasedDelivery(), leasedDelivery()], never)
+      await sink.close()
+      const limited = { code: 'rate_limited', retryAfterMs: 2_000 }
+      expect(outcomes).toMatchObject([limited, limited, limited])
+      expect(receiver.requests).toHaveLength(1)
+    })
+  })
+
+  describe('the way there', () => {
+    test('without an answer in time is a timeout, without anybody aborting', async () => {
+      receiver.respond(() => {})
+      expect(await deliver({ config: { timeout: '100ms' } })).toMatchObject({ code: 'timeout' })
+    })
+
+    test('with a connection that is closed, or never opened, can pass', async () => {
+      receiver.respond((response) => void response.destroy())
+      expect(await deliver()).toMatchObject({ code: 'unavailable', message: expect.stringContaining('cannot be reached') })
+      await receiver.close()
+      expect(await deliver()).toMatchObject({ code: 'unavailable', message: expect.stringContaining('ECONNREFUSED') })
+    })
+
+    test('to a host that does not exist can pass', async () => {
+      const sink = sinkTo('http://receiver.invalid/', { config: { allow_private: false } })
+      const [outcome] = await sink.deliver([leasedDelivery()], never)
+      await sink.close()
+      expect(outcome).toMatchObject({
+        code: 'unavailable',
+        message: expect.stringMatching(/receiver\.invalid.*(ENOTFOUND|EAI_AGAIN)/),
+      })
+    })
+
+    test('with a certificate that nobody vouches for is not taken', async () => {
+      const secure = await startReceiver(selfSigned)
+      const sink = sinkTo(`https://localhost:${secure.port}/`, { lookup: async () => [{ address: '127.0.0.1', family: 4 }] })
+      const [outcome] = await sink.deliver([leasedDelivery()], never)
+      await sink.close()
+      await secure.close()
+      expect(outcome).toMatchObject({ code: 'unavailable', message: expect.stringContaining('self-signed certificate') })
+      expect(secure.requests).toEqual([])
+    })
+  })
+
+  describe('an address inside', () => {
+    test.each([['127.0.0.1'], ['[::1]'], ['[::ffff:127.0.0.1]'], ['2130706433'], ['0x7f.1'], ['0'], ['169.254.169.254']])(
+      'written as %s is refused for good, and nothing is sent',
+      async (host) => {
+        const sink = sinkTo(`http://${host}:${receiver.port}/`, { config: { allow_private: false } })
+        const [outcome] = await sink.deliver([leasedDelivery()], never)
+        await sink.close()
+        expect(outcome).toMatchObject({
+          status: 'failed',
+          code: 'address_refused',
+          message: expect.stringContaining('allow_private'),
+        })
+        expect(receiver.requests).toEqual([])
+      },
+    )
+
+    test('behind a name is refused after the system has resolved it', async () => {
+      const sink = sinkTo(`http://localhost:${receiver.port}/`, { config: { allow_private: false } })
+      const [outcome] = await sink.deliver([leasedDelivery()], never)
+      await sink.close()
+      const message = expect.stringMatching(/^localhost resolves to (127\.0\.0\.1|::1), which is in the loopback range/)
+      expect(outcome).toMatchObject({ code: 'address_refused', message })
+      expect(receiver.requests).toEqual([])
+    })
+
+    test('is refused over TLS too', async () => {
+      const sink = sinkTo(`https://localhost:${receiver.port}/`, { config: { allow_private: false } })
+      expect(await sink.deliver([leasedDelivery()], never)).toMatchObject([{ code: 'address_refused' }])
+      await sink.close()
+    })
+
+    test('is refused when a name that was public turns to it', async () => {
+      const addresses = ['203.0.113.1', '127.0.0.1']
+      const asked: string[] = []
+      const lookup: Lookup = async (host) => {
+        asked.push(host)
+        return [{ address: addresses.shift() ?? '127.0.0.1', family: 4 }]
+      }
+      const sink = sinkTo(`http://jobs.example:${receiver.port}/`, { config: { allow_private: false }, lookup })
+      expect(await sink.deliver([leasedDelivery(), leasedDelivery()], never)).toMatchObject([
+        { code: 'address_refused' },
+        { code: 'address_refused' },
+      ])
+      await sink.close()
+      expect(asked).toEqual(['jobs.example', 'jobs.example'])
+      expect(receiver.requests).toEqual([])
+    })
+
+    test('is reached where the sink says allow_private, by name as well', async () => {
+      expect(await deliver()).toEqual({ status: 'delivered' })
+      const sink = sinkTo(`http://jobs.example:${receiver.port}/`, { lookup: async () => [{ address: '127.0.0.1', family: 4 }] })
+      expect(await sink.deliver([leasedDelivery()], never)).toEqual([{ status: 'delivered' }])
+      await sink.close()
+    })
+
+    test('in the URL itself is announced at start', async () => {
+      const lines = new PassThrough()
+      const sink = sinkTo('http://127.0.0.1/', { config: { allow_private: false }, log: pino(lines) })
+      await sink.start()
+      await sink.close()
+      expect(String(lines.read())).toContain('sink forward can deliver nothing: 127.0.0.1 is in the loopback range')
+    })
+  })
+})
+
+/** For localhost, signed by itself, valid until 2126; it protects nothing. */
+const selfSigned = {
+  key: `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg+ylvAdzVqErEhFRG
++Q4bsCHLq5Q3/ruYAKKak+uYmzmhRANCAAR9xeS+3XdOox+J/BpiGIBe+DmRWPQY
+XoDWDHUJ7sIKDy2LyPo7H5bCemAZrcQ318FqG6fN8m0u8LPxbNd4GVq6
+-----END PRIVATE KEY-----`,
+  cert: `-----BEGIN CERTIFICATE-----
+MIIBljCCATugAwIBAgIUFY9cSCuzl15L2e5IrBQKi2VJF5MwCgYIKoZIzj0EAwIw
+FDESMBAGA1UEAwwJbG9jYWxob3N0MCAXDTI2MTEyMTA5NTEzOVoYDzIxMjYxMDI4
+MDk1MTM5WjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjO
+PQMBBwNCAAR9xeS+3XdOox+J/BpiGIBe+DmRWPQYXoDWDHUJ7sIKDy2LyPo7H5bC
+emAZrcQ318FqG6fN8m0u8LPxbNd4GVq6o2kwZzAdBgNVHQ4EFgQUHSZNTTU+Vx0i
+axCf7oy65Xg5KjUwHwYDVR0jBBgwFoAUHSZNTTU+Vx0iaxCf7oy65Xg5KjUwDwYD
+VR0TAQH/BAUwAwEB/zAUBgNVHREEDTALgglsb2NhbGhvc3QwCgYIKoZIzj0EAwID
+SQAwRgIhAPhk47p8Q7hfufjwGYRdCuFQjFDTr3dRTb2eAcZfknUYAiEApnIKt9Hf
+VNB2+S2bUUErRA13UgtvGCkOrKm79v08IUY=
+-----END CERTIFICATE-----`,
+}

@@ -1,0 +1,601 @@
+import { readFileSync } from 'node:fs'
+import { describe, expect, test } from 'vitest'
+import { z } from 'zod'
+import { ConfigError, formatIssues } from '../../src/config/issues.ts'
+import { configJsonSchema } from '../../src/config/json-schema.ts'
+import { loadConfig } from '../../src/config/load.ts'
+import { RelayError } from '../../src/errors.ts'
+import { relayEvent } from '../fixtures/deliveries.ts'
+
+type Env = Record<string, string | undefined>
+
+function load(yaml: string, env: Env = {}, files: Record<string, string> = {}) {
+  return loadConfig({ file: 'relay.yaml', env, readFile: (path) => (path === 'relay.yaml' ? yaml : contentOf(files, path)) })
+}
+
+function contentOf(files: Record<string, string>, path: string): string {
+  const content = files[path]
+  if (content !== undefined) return content
+  throw Object.assign(new Error(`no such file: ${path}`), { code: 'ENOENT' })
+}
+
+/** Every issue of a configuration as `line:column message`. */
+function issuesOf(yaml: string, env: Env = {}, files: Record<string, string> = {}): string[] {
+  try {
+    load(yaml, env, files)
+  } catch (error) {
+    if (error instanceof ConfigError) return error.issues.map(({ line, column, message }) => `${line}:${column} ${message}`)
+    throw error
+  }
+  return []
+}
+
+/** Expects issues exactly where the configuration has a `¶`, in that order. */
+function expectIssues(marked: string, messages: readonly string[], env: Env = {}, files: Record<string, string> = {}): void {
+  const places = marked
+    .split('¶')
+    .slice(0, -1)
+    .map((_, index) =>
+      placeOf(
+        marked
+          .split('¶')
+          .slice(0, index + 1)
+          .join(''),
+      ),
+    )
+  expect(places).toHaveLength(messages.length)
+  expect(issuesOf(marked.replaceAll('¶', ''), env, files)).toEqual(places.map((place, index) => `${place} ${messages[index]}`))
+}
+
+function placeOf(before: string): string {
+  const lines = before.split('\n')
+  return `${lines.length}:${(lines.at(-1)?.length ?? 0) + 1}`
+}
+
+function thrown(work: () => unknown): unknown {
+  try {
+    work()
+  } catch (error) {
+    return error
+  }
+  throw new Error('nothing was thrown')
+}
+
+/** Rules that may feed a sink of each kind. */
+function withRules(rules: string): string {
+  return `sources: { g: { path: /g } }
+sinks:
+  trace: { type: log }
+  ops: { type: slack, token: t, channel: C0123456789 }
+  quiet: { type: slack, token: t }
+  stream: { type: kafka, brokers: [a] }
+rules:
+${rules}`
+}
+
+const example = `# yaml-language-server: $schema=./relay.schema.json
+server:   { host: 0.0.0.0, port: 8080, body_limit: 256kb }
+database: { url: "\${DATABASE_URL:-embedded}" }
+retention: { events: 30d }
+
+sources:
+  gemini:
+    path: /webhooks/gemini
+    static:  { secrets: ["\${GEMINI_WEBHOOK_SECRET:-}"] }
+    dynamic: { jwks_uri: "https://example.com/jwks.json", audience: "\${GEMINI_WEBHOOK_AUDIENCE}", algorithms: [RS256], unbound_jwt: once }
+
+sinks:
+  ops:    { type: slack, token: "\${SLACK_BOT_TOKEN}", channel: C0123456789 }
+  stream: { type: kafka, brokers: ["\${KAFKA_BROKERS}"], topic: gemini.events, key: event.subject, format: cloudevents }
+  jobs:
+    type: table
+    table: gemini_jobs
+    key: [job_id]
+    create: true
+    columns:
+      job_id: event.subject
+      status: event.type
+      finished_at: { type: timestamptz, value: event.timestamp }
+      error: event.data.?error_message.orValue(null)
+  forward: { type: http, url: "https://jobs.internal/hook", secret: "\${FORWARD_SECRET}", allow_private: true }
+  trace:   { type: log }
+
+rules:
+  - name: failures-to-ops
+    when: { type: [batch.failed, batch.expired, interaction.failed] }
+    to:
+      - sink: ops
+        text: ":x: {{ event.type }} {{ event.subject }}: {{ event.data.error_message | default: 'no message' }}"
+  - name: everything
+    to: [stream, jobs]
+  - name: urgent
+    when: { user_metadata: { priority: [high] }, type: batch.* }
+    if: "event.data.error_count > 10"
+    to: [{ sink: ops, channel: C0999999999, text: "…" }]
+`
+
+const exampleEnv = {
+  GEMINI_WEBHOOK_AUDIENCE: 'project-1',
+  SLACK_BOT_TOKEN: 'xoxb-1',
+  KAFKA_BROKERS: 'a:9092, b:9092',
+  FORWARD_SECRET: 'whsec_x',
+}
+
+describe('a configuration', () => {
+  test('that shows every part is loaded', () => {
+    const { config, plan, warnings } = load(example, exampleEnv)
+    expect(config.server).toEqual({ host: '0.0.0.0', port: 8080, body_limit: 262_144 })
+    expect(config.database.url).toBe('embedded')
+    expect(config.retention.events).toBe(30 * 86_400_000)
+    expect(config.sinks['stream']).toMatchObject({ type: 'kafka', brokers: ['a:9092', 'b:9092'], batch: 500 })
+    expect(config.sinks['jobs']).toMatchObject({
+      columns: { job_id: { value: 'event.subject' }, finished_at: { type: 'timestamptz', value: 'event.timestamp' } },
+    })
+    expect(plan.rules).toEqual([
+      { name: 'failures-to-ops', sinks: ['ops'] },
+      { name: 'everything', sinks: ['stream', 'jobs'] },
+      { name: 'urgent', sinks: ['ops'] },
+    ])
+    expect(warnings.map(({ message }) => message)).toEqual(['no rule feeds the sink `forward`', 'no rule feeds the sink `trace`'])
+  })
+
+  test('routes as its rules say', () => {
+    const { plan } = load(example, exampleEnv)
+    const urgent = relayEvent({ type: 'batch.failed', data: { error_count: 11 }, user_metadata: { priority: 'high' } })
+    expect(plan.route(urgent).map(({ rule, sink }) => `${rule}→${sink}`)).toEqual([
+      'failures-to-ops→ops',
+      'everything→stream',
+      'everything→jobs',
+      'urgent→ops',
+    ])
+  })
+
+  test('is shipped that starts without any environment', () => {
+    const { config, warnings } = loadConfig({ file: 'config/relay.yaml', env: {} })
+    expect(config.database.url).toBe('embedded')
+    expect(Object.keys(config.sinks)).toEqual(['trace', 'jobs'])
+    expect(warnings.map(({ message }) => message)).toEqual([expect.stringContaining('the source `gemini` trusts no key yet')])
+  })
+
+  test('is shipped whose commented parts are right too', () => {
+    const shipped = readFileSync('config/relay.yaml', 'utf8')
+    const uncommented = shipped.replace(/^( *)# (?= *[a-z]+:|- name| +- )/gm, '$1').replace(/^( {4})( +)(?=text: ":x)/m, '$1$2')
+    const { config, warnings } = load(uncommented, { ...exampleEnv, GEMINI_WEBHOOK_SECRET: 'whsec_x' })
+    expect(Object.keys(config.sinks)).toEqual(['trace', 'jobs', 'ops', 'stream', 'forward'])
+    expect(config.rules.map(({ name }) => name)).toEqual(['everything', 'failures-to-ops', 'urgent'])
+    expect(config.sources['gemini']?.dynamic?.audience).toBe('project-1')
+    expect(warnings).toEqual([])
+  })
+
+  test('may repeat settings by anchors and merge keys', () => {
+    const yaml = `sources: {}
+sinks:
+  a: &http { type: http, url: 'https://a.example', timeout: 5s }
+  b: { <<: *http, url: 'https://b.example' }`
+    expect(load(yaml).config.sinks['b']).toMatchObject({ url: 'https://b.example', timeout: 5_000 })
+  })
+
+  test('takes numbers and switches from variables', () => {
+    const yaml =
+      'server: { port: "${PORT}" }\nsources: {}\nsinks: { a: { type: http, url: "https://a.example", allow_private: "${PRIVATE}" } }'
+    const { config } = load(yaml, { PORT: '0', PRIVATE: 'true' })
+    expect(config.server.port).toBe(0)
+    expect(config.sinks['a']).toMatchObject({ allow_private: true })
+  })
+})
+
+describe('five mistakes of different kinds', () => {
+  const marked = `sources:
+  gemini:
+    path: /webhooks/gemini
+    dynamic: { audience: "¶\${GEMINI_AUDIENCE}" }
+sinks:
+  ops: { type: slack, token: t, ¶chanel: C0123456789, channel: C0123456789 }
+  jobs: { type: table, table: jobs, key: [job_id], columns: { job_id: event.¶subjct } }
+rules:
+  - name: everything
+    to:
+      - ¶job
+      - sink: ops
+        text: "¶{{ event.type | upcas }}"
+`
+  const messages = [
+    '`GEMINI_AUDIENCE` is not set in the environment; `${GEMINI_AUDIENCE:-}` would make it optional',
+    'unknown key `chanel`, did you mean `channel`?',
+    '`job_id`: `event` has no field `subjct`, did you mean `subject`?',
+    'there is no sink `job`, did you mean `jobs`?',
+    '`text`: undefined filter: upcas',
+  ]
+
+  test('are five issues with their places', () => {
+    expectIssues(marked, messages)
+  })
+
+  test('are one error, whose lines an editor can follow', () => {
+    const error = thrown(() => load(marked.replaceAll('¶', '')))
+    if (!(error instanceof ConfigError)) throw error
+    expect(error.code).toBe('config_invalid')
+    expect(error.message).toBe(`5 problems in relay.yaml\n${formatIssues(error.issues)}`)
+    expect(formatIssues(error.issues).split('\n')[1]).toBe('relay.yaml:6:33: unknown key `chanel`, did you mean `channel`?')
+    expect(error.issues.map(({ path }) => path)).toEqual([
+      'sources.gemini.dynamic.audience',
+      'sinks.ops.chanel',
+      'sinks.jobs.columns.job_id',
+      'rules[0].to[0]',
+      'rules[0].to[1].text',
+    ])
+  })
+})
+
+describe('a mistake in the shape', () => {
+  test.each([
+    ['server: { ¶prt: 1 }\nsources: {}', 'unknown key `prt`, did you mean `port`?'],
+    ['¶sourcs: {}\nsources: {}', 'unknown key `sourcs`, did you mean `sources`?'],
+    ['server: { port: ¶many }\nsources: {}', '`port`: expected a whole number from 0 to 65535'],
+    ['server: { port: ¶70000 }\nsources: {}', '`port`: expected a whole number from 0 to 65535'],
+    ['server: { body_limit: ¶256 }\nsources: {}', '`body_limit`: expected text, found a number'],
+    ['server: { body_limit: ¶256k }\nsources: {}', '`body_limit`: expected a size such as 256kb or 1mb'],
+    ['retention: { events: ¶24h }\nsources: {}', '`events`: at least 48h: a sender may repeat a webhook-id for that long'],
+    ['sources:¶\nsinks: {}', '`sources` has no value'],
+    ['¶sinks: {}', '`sources` is missing'],
+    ['¶', '`sources` is missing'],
+    ['sources: ¶[]', '`sources`: expected a map, found a list'],
+    ['sources: { ¶a b: { path: /x } }', '`a b`: expected a name of letters, digits, dot, dash and underscore, at most 63 long'],
+    ['sources: { g: { path: ¶x } }', '`path`: expected a path such as /webhooks/gemini'],
+    ['sources: { g: { path: /x, ¶dynamic: {} } }', '`audience` is missing'],
+    [
+      'sources: { g: { path: /x, dynamic: { audience: a, unbound_jwt: ¶onse } } }',
+      '`unbound_jwt`: expected once or accept or reject; did you mean `once`?',
+    ],
+    [
+      'sources: { g: { path: /x, dynamic: { audience: a, jwks_uri: ¶"ftp://x" } } }',
+      '`jwks_uri`: expected a URL with http:// or https://',
+    ],
+  ])('%j', (marked, message) => {
+    expectIssues(marked, [message])
+  })
+
+  test.each([
+    ['{ type: ¶slak }', ['`type`: expected slack, kafka, table, http, log; did you mean `slack`?']],
+    [
+      '{ type: slack, token: t, channel: ¶"#ops" }',
+      ['`channel`: expected a channel id such as C0123456789 (not a #name: look-ups by name hit rate limits)'],
+    ],
+    ['{ type: log, retry: { ¶atempts: 3 } }', ['unknown key `atempts`, did you mean `attempts`?']],
+    ['{ type: log, timeout: ¶soon }', ['`timeout`: expected a duration such as 250ms, 30s, 5m, 24h or 3d']],
+    ['{ type: log, ¶text: x }', ['unknown key `text`']],
+    [
+      '{ type: table, table: t, key: [a], columns: { ¶a: { ¶typ: text, value: event.type } } }',
+      ['`type` is missing', 'unknown key `typ`, did you mean `type`?'],
+    ],
+    [
+      '{ type: table, table: t, key: [a], columns: { a: ¶[] } }',
+      ['`a`: expected a CEL expression, or a map of `type` and `value`'],
+    ],
+    ['{ type: kafka, topic: t, brokers: [¶""] }', ['`brokers[0]`: must not be empty']],
+    ['{ type: kafka, topic: t, brokers: ¶[","] }', ['`brokers`: names no broker']],
+    [
+      '{ type: kafka, brokers: [a], sasl: { mechanism: plain, username: ¶3, password: p } }',
+      ['`username`: expected text, found a number'],
+    ],
+  ])('of a sink: %s', (sink, messages) => {
+    expectIssues(`sources: {}\nsinks:\n  it: ${sink}`, messages)
+  })
+
+  test.each(['{ typ: slack }', '{}'])('of a sink without a type: %s', (sink) => {
+    expectIssues(`sources: {}\nsinks:\n  ¶it: ${sink}`, ['`type` is missing'])
+  })
+
+  test.each([
+    ['{ name: a, to: ¶[] }', ['`to`: names no sink']],
+    ['{ name: a, to: ¶trace }', ['`to`: expected a list, found text']],
+    ['{ name: a, to: [¶[trace]] }', ['`to[0]`: expected the name of a sink, or a map with `sink`']],
+    ['{ name: a, to: [¶{ ¶snk: trace }] }', ['`sink` is missing', 'unknown key `snk`, did you mean `sink`?']],
+    ['¶{ to: [trace] }', ['`name` is missing']],
+    ['{ name: a, when: { type: ¶[] }, to: [trace] }', ['`type`: an empty list matches nothing']],
+    ['{ name: a, when: { ¶typ: x }, to: [trace] }', ['unknown field `typ`, did you mean `type`?']],
+    ['{ name: a, when: { ¶version: 1 }, to: [trace] }', ['`version` is text: 1 never matches, quote it if text is meant']],
+  ])('of a rule: %s', (rule, messages) => {
+    expectIssues(withRules(`  - ${rule}`), messages)
+  })
+})
+
+describe('parts that do not fit together', () => {
+  test.each([
+    ['{ name: a, to: [¶trce] }', 'there is no sink `trce`, did you mean `trace`?'],
+    ['{ name: a, to: [{ sink: ¶nowhere }] }', 'there is no sink `nowhere`'],
+    ['{ name: a, to: [trace, ops, { sink: ¶trace }] }', 'this rule feeds `trace` twice'],
+    ['{ name: a, to: [trace] }\n  - { name: ¶a, to: [ops] }', 'there is another rule named `a`'],
+    ['{ name: a, to: [{ sink: trace, ¶text: x }] }', 'a sink of type log takes no `text` from a rule'],
+    ['{ name: a, to: [{ sink: stream, ¶text: x, topic: t }] }', 'a sink of type kafka takes no `text` from a rule'],
+    ['{ name: a, to: [{ sink: ops, ¶topic: t }] }', 'a sink of type slack takes no `topic` from a rule'],
+    ['{ name: a, to: [¶quiet] }', 'no channel: neither this rule nor the sink `quiet` says one'],
+    ['{ name: a, to: [¶stream] }', 'no topic: neither this rule nor the sink `stream` says one'],
+  ])('in a rule: %s', (rule, message) => {
+    expectIssues(withRules(`  - ${rule}`), [message])
+  })
+
+  test('do so where the rule says what the sink leaves open', () => {
+    const rule = '{ name: a, to: [{ sink: quiet, channel: C0000000001 }, { sink: stream, topic: t, key: event.source }] }'
+    expect(issuesOf(withRules(`  - ${rule}`))).toEqual([])
+  })
+
+  test.each([
+    ['{ path: /Same/ }', '`path`: the source `a` has the same one'],
+    ['{ path: /livez }', '`path`: /livez and /readyz are the health checks'],
+    ['{ path: /readyz/ }', '`path`: /livez and /readyz are the health checks'],
+  ])('in a source: %s', (source, message) => {
+    expectIssues(`sources:\n  a: { path: /same }\n  b: ${source.replace('/', '¶/')}`, [message])
+  })
+
+  test('in keys fetched in the clear from elsewhere', () => {
+    const message = '`jwks_uri`: https is required: whoever can change keys on the way can sign'
+    expectIssues('sources: { a: { path: /a, dynamic: { audience: x, jwks_uri: ¶"http://keys.example/jwks" } } }', [message])
+  })
+
+  test.each(['http://localhost:1/jwks', 'http://127.0.0.1:1/jwks', 'http://[::1]:1/jwks'])(
+    'but not in keys from this machine: %s',
+    (uri) => {
+      expect(issuesOf(`sources: { a: { path: /a, dynamic: { audience: x, jwks_uri: "${uri}" } } }`)).toEqual([])
+    },
+  )
+
+  test('in a table are its key and its columns, of which some are reserved', () => {
+    const marked = `sources: {}
+sinks:
+  jobs:
+    type: table
+    table: jobs
+    key: [id, ¶job_ib]
+    columns:
+      job_id: event.subject
+      id: event.webhook_id
+      ¶relay_event_seq: event.data.seq`
+    expectIssues(marked, [
+      'the key `job_ib` is not among the columns, did you mean `job_id`?',
+      "the column `relay_event_seq` is the relay's own",
+    ])
+  })
+})
+
+describe('what a later version will have is said to be missing rather than misspelt', () => {
+  test.each(['admin: { port: 1 }', 'defaults: {}', 'include: []', 'tests: []', 'gemini: {}'])('%s', (line) => {
+    expectIssues(`sources: {}\n¶${line}`, [`\`${line.split(':')[0]}\` is not in this version`])
+  })
+
+  test('managed secrets of a source', () => {
+    expectIssues('sources: { g: { path: /g, static: { ¶managed: true } } }', ['`managed` is not in this version'])
+    expectIssues('sources: { g: { path: /g, static: { ¶managed: false } } }', ['`managed` is not in this version'])
+  })
+
+  test.each(['thread', 'update', 'mentions', 'order', 'value', 'headers'])('%s, of a sink or in a rule', (key) => {
+    expectIssues(`sources: {}\nsinks: { t: { type: log, ¶${key}: x } }`, [`\`${key}\` is not in this version`])
+    expectIssues(withRules(`  - { name: a, to: [{ sink: trace, ¶${key}: x }] }`), [`\`${key}\` is not in this version`])
+  })
+
+  test.each([
+    ['{ type: ¶[{ prefix: batch. }] }', '`type`: the operator `prefix` is not in this version'],
+    ['{ data: { code: ¶[1, { numeric: [">", 3] }] } }', '`code`: the operator `numeric` is not in this version'],
+    ['{ data: { code: ¶[{ anything-but: [1] }] } }', '`code`: the operator `anything-but` is not in this version'],
+    ['{ $or: ¶[{ type: a }, { source: b }] }', '`$or`: the operator `$or` is not in this version'],
+  ])('the pattern %s', (when, message) => {
+    expectIssues(withRules(`  - { name: a, when: ${when}, to: [trace] }`), [message])
+  })
+})
+
+describe('variables', () => {
+  const audience = (yaml: string, env: Env = {}, files: Record<string, string> = {}) =>
+    load(`sources: { g: { path: /g, dynamic: { audience: ${yaml} } } }`, env, files).config.sources['g']?.dynamic?.audience
+
+  test.each([
+    ['"${A}"', { A: 'x' }, 'x'],
+    ['"${A:-y}"', {}, 'y'],
+    ['"${A:-y}"', { A: '' }, 'y'],
+    ['"${A:-y}"', { A: 'x' }, 'x'],
+    ['"${A:-http://h:1/:-x}"', {}, 'http://h:1/:-x'],
+    ['"a-${A}-${B:-c}-$d"', { A: 'b' }, 'a-b-c-$d'],
+    ['"$${A}"', { A: 'x' }, '${A}'],
+    ['"$$${A}"', { A: 'x' }, '$${A}'],
+    ['"${A}"', { A: '${B} $& $1' }, '${B} $& $1'],
+    ["'${A}'", { A: 'it\'s "quoted": #no' }, 'it\'s "quoted": #no'],
+  ])('%s with %j is %s', (yaml, env, expected) => {
+    expect(audience(yaml, env)).toBe(expected)
+  })
+
+  test('are expanded in values, not in keys or comments', () => {
+    const yaml = 'sources:\n  # ${UNSET}\n  g: { path: "/${A}" } # ${UNSET}'
+    expect(load(yaml, { A: 'x' }).config.sources['g']?.path).toBe('/x')
+    expectIssues(
+      'sources: { ¶"${A}": { path: /x } }',
+      ['`${A}`: expected a name of letters, digits, dot, dash and underscore, at most 63 long'],
+      { A: 'x' },
+    )
+  })
+
+  test('may be files, less one newline at their end, beside the configuration', () => {
+    const readFile = (path: string) => {
+      const files: Record<string, string> = {
+        '/etc/relay/relay.yaml':
+          'sources: { g: { path: /g, static: { secrets: ["${file:secret}", "${file:/run/secrets/x}"] } } }',
+        '/etc/relay/secret': 'one\n\n',
+        '/run/secrets/x': 'two\r\n',
+      }
+      return contentOf(files, path)
+    }
+    const { config } = loadConfig({ file: '/etc/relay/relay.yaml', env: {}, readFile })
+    expect(config.sources['g']?.static?.secrets).toEqual(['one\n', 'two'])
+  })
+
+  test.each([
+    [
+      '"a ¶${A} ¶${B}"',
+      [
+        '`A` is not set in the environment; `${A:-}` would make it optional',
+        '`B` is not set in the environment; `${B:-}` would make it optional',
+      ],
+    ],
+    ['¶${file:/run/secrets/x}', ['cannot read the file `/run/secrets/x`: there is none']],
+    ['"¶${1A}"', ['expected `${VAR}`, `${VAR:-default}` or `${file:/path}`; `$${` stands for a plain `${`']],
+    ['"¶${A-b}"', ['expected `${VAR}`, `${VAR:-default}` or `${file:/path}`; `$${` stands for a plain `${`']],
+    ['"x ¶${A"', ['a `${` is never closed; `$${` stands for a plain one']],
+  ])('that cannot be expanded are issues: %s', (yaml, messages) => {
+    expectIssues(`sources:\n  g:\n    path: /g\n    dynamic:\n      audience: ${yaml}`, messages)
+  })
+
+  test('that expand to nothing where something is needed are named', () => {
+    expectIssues(
+      'sources: { g: { path: /g, dynamic: { audience: ¶"${A}" } } }',
+      ['`audience` needs a value, and `${A}` expands to nothing'],
+      { A: '' },
+    )
+    expectIssues('sources: {}\nsinks: { k: { type: kafka, brokers: [¶"${B:-}"] } }', [
+      '`brokers[0]` needs a value, and `${B}` expands to nothing',
+    ])
+  })
+
+  test('that expand to nothing leave a list of secrets short', () => {
+    expect(load('sources: { g: { path: /g, static: { secrets: ["${A:-}"] } } }').config.sources['g']?.static?.secrets).toEqual([
+      '',
+    ])
+  })
+})
+
+test('no message holds a value that came from a variable, a file or a default', () => {
+  const yaml = `server: { port: "\${SECRET}", body_limit: "\${SECRET}" }
+sources: { g: { path: "\${SECRET}", dynamic: { audience: x, algorithms: ["\${SECRET}"], jwks_uri: "\${SECRET}" } } }
+sinks:
+  a: { type: "\${SECRET}" }
+  b: { type: slack, token: [x], channel: "\${SECRET}", text: "{{ \${SECRET} }}" }
+  c: { type: table, table: "\${SECRET}", key: ["\${SECRET}"], columns: { id: "\${file:secret}", n: "\${UNSET:-sesame}" } }
+rules:
+  - { name: "\${SECRET}", if: "\${SECRET}", to: ["\${SECRET}", trace, "\${SECRET}"] }
+  - { name: x, when: { type: { a: "\${SECRET}" } }, to: [{ sink: b, channel: "\${SECRET}" }] }
+  - { name: "\${SECRET}", to: [b] }`
+  const error = thrown(() => load(yaml, { SECRET: 'sesame' }, { secret: 'sesame\n' }))
+  if (!(error instanceof ConfigError)) throw error
+  expect(error.issues.length).toBeGreaterThan(15)
+  expect(JSON.stringify([error.message, error.issues, error.hint])).not.toContain('sesame')
+  expect(error.message).toContain('`if` is not valid; its value comes from `${SECRET}` and is not shown')
+})
+
+describe('expressions and texts that do not compile', () => {
+  const columns = (lines: string) =>
+    `sources: {}\nsinks:\n  t:\n    type: table\n    table: t\n    key: [a]\n    columns:\n${lines}`
+  const message = '`a`: `event` has no field `typ`, did you mean `type`?'
+
+  test.each([
+    ['      a: event.¶typ + "x"', 'plain'],
+    ['      a: "event.¶typ + \'x\'"', 'in double quotes'],
+    ["      a: 'event.¶typ'", 'in single quotes'],
+    ['      a: |\n        event.type +\n          event.¶typ', 'in a block'],
+    ['      a: |-\n\n        event.type +\n        event.¶typ', 'in a block that begins with an empty line'],
+    ["      a: ¶'''x'' + event.typ'", 'behind an escape, at the start of the value'],
+    ['      a: ¶"\\x65vent.typ"', 'behind a hexadecimal escape, at the start of the value'],
+    ['      a: ¶>\n        event.type +\n        event.typ', 'in a folded block, at its start'],
+    ['      a: &x event.¶typ', 'behind an anchor'],
+  ])('%j (%s) are found where they are', (lines, _how) => {
+    expectIssues(columns(lines), [message])
+  })
+
+  test('are found in every place that takes one', () => {
+    const marked = withRules(`  - name: a
+    if: event.data.a ¶=
+    to:
+      - { sink: ops, text: '{{ ¶evnt.type }}', blocks: [{ type: section, text: { type: mrkdwn, text: 'a ¶{{ event.type | x }}' } }] }
+      - { sink: stream, topic: t, key: ¶subject }
+  - { name: b, if: ¶event.type, to: [trace] }`)
+    expectIssues(marked, [
+      '`if`: Unexpected character: =',
+      '`text`: unknown variable `evnt`, did you mean `event`?',
+      '`text`: undefined filter: x',
+      '`key`: unknown name `subject`, did you mean `event.subject`?',
+      '`if`: a condition must be bool, this is string',
+    ])
+  })
+})
+
+describe('a file that is no YAML', () => {
+  test.each([
+    ['a: ¶b: c', 'not YAML: Nested mappings are not allowed in compact mappings'],
+    ['a: "x¶', 'not YAML: Missing closing "quote'],
+    ['¶\ta: 1', 'not YAML: Tabs are not allowed as indentation'],
+    ['a: 1\n¶---\nb: 2', 'a second document begins here: one is expected'],
+    ['a: [1, ¶*nowhere]', 'no anchor `nowhere` comes before this'],
+    ['sinks: { o: { token: $¶{T} } }', 'inside `{ }` and `[ ]`, a reference must be quoted: "${…}"'],
+    ['¶text', '`configuration`: expected a map, found text'],
+  ])('is an issue with its place: %j', (marked, message) => {
+    expectIssues(marked, [message])
+  })
+
+  test('because a key is there twice is told where, with the other issues', () => {
+    expectIssues('sources: {}\n¶sources: {}\nserver: { ¶prt: 1 }', [
+      'this key appears twice',
+      'unknown key `prt`, did you mean `port`?',
+    ])
+  })
+
+  test('is not quoted, for it may hold a secret', () => {
+    expect(issuesOf('token: "sesame\nother: [sesame}\n- sesame: sesame: "').join()).not.toContain('sesame')
+  })
+
+  test('because its aliases multiply is refused', () => {
+    const bomb = `a: &a [x, x, x, x, x, x, x, x, x, x]\n${'bcdefgh'.replace(/./g, (key) => {
+      const before = String.fromCharCode(key.charCodeAt(0) - 1)
+      return `${key}: &${key} [${Array.from({ length: 10 }, () => `*${before}`).join(', ')}]\n`
+    })}`
+    expect(issuesOf(bomb)).toEqual([expect.stringContaining('alias')])
+  })
+})
+
+test('a file that cannot be read is an error that says how to name another', () => {
+  const error = thrown(() => loadConfig({ file: 'config/nowhere.yaml', env: {} }))
+  expect(error).toBeInstanceOf(RelayError)
+  expect(error).toMatchObject({
+    code: 'config_invalid',
+    message: expect.stringContaining('cannot read the configuration config/nowhere.yaml'),
+    hint: expect.stringContaining('--config FILE'),
+  })
+})
+
+describe('what is allowed and probably not meant is a warning', () => {
+  const warningsOf = (yaml: string) => load(yaml).warnings.map(({ line, column, message }) => `${line}:${column} ${message}`)
+
+  test('with its place', () => {
+    expect(warningsOf("sources:\n  g: { path: /g, static: { secrets: [''] } }\nsinks:\n  t: { type: log }")).toEqual([
+      '1:1 there is no rule: events are kept and go nowhere',
+      '2:3 the source `g` trusts no key yet: it answers 503 until it has a secret or `dynamic`',
+      '4:3 no rule feeds the sink `t`',
+    ])
+    expect(warningsOf('sources: {}\nrules: []')).toEqual([
+      '1:1 there is no source: nothing is received',
+      '2:1 there is no rule: events are kept and go nowhere',
+    ])
+  })
+
+  test('unless all is well', () => {
+    expect(
+      warningsOf(
+        'sources: { g: { path: /g, static: { secrets: [x] } } }\nsinks: { t: { type: log } }\nrules: [{ name: a, to: [t] }]',
+      ),
+    ).toEqual([])
+  })
+})
+
+describe('the JSON Schema for editors', () => {
+  test('is what the repository holds', () => {
+    expect(JSON.parse(readFileSync('config/relay.schema.json', 'utf8'))).toEqual(JSON.parse(JSON.stringify(configJsonSchema())))
+  })
+
+  test('allows a variable wherever a form is asked for', () => {
+    const port = z.looseObject({
+      properties: z.looseObject({ server: z.looseObject({ properties: z.looseObject({ port: z.unknown() }) }) }),
+    })
+    const digits = {
+      anyOf: [
+        { type: 'string', pattern: '^\\d+$' },
+        { type: 'string', pattern: '\\$\\{.+\\}' },
+      ],
+    }
+    expect(port.parse(configJsonSchema()).properties.server.properties.port).toEqual({ anyOf: [{ type: 'number' }, digits] })
+  })
+})

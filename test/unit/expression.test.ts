@@ -1,0 +1,165 @@
+import { describe, expect, test } from 'vitest'
+import { compileCondition, compileValue, ExpressionError } from '../../src/route/expression.ts'
+import { relayEvent } from '../fixtures/deliveries.ts'
+
+const withData = (data: unknown) => relayEvent({ data })
+const value = (source: string, data: unknown = {}) => compileValue(source)(withData(data))
+const holds = (source: string, data: unknown = {}) => compileCondition(source)(withData(data))
+
+function errorOf(work: () => unknown): ExpressionError {
+  try {
+    work()
+  } catch (error) {
+    if (error instanceof ExpressionError) return error
+    throw error
+  }
+  throw new Error('nothing was thrown')
+}
+
+describe('a value', () => {
+  test.each([
+    ['event.subject', {}, 'batches/b1'],
+    ['event.data.?error_message.orValue(null)', {}, null],
+    ['event.data.?error_message.orValue(null)', { error_message: 'quota' }, 'quota'],
+    ['event.data.?nothing', {}, null],
+    ['event.data.tags[1]', { tags: ['a', 'b'] }, 'b'],
+    ['event.data["error-code"]', { 'error-code': 7 }, 7],
+    ['{"id": event.data.id, "n": size(event.data.tags)}', { id: 'x', tags: [1, 2] }, { id: 'x', n: 2 }],
+    ['has(event.data.id) ? event.data.id : event.webhook_id', { id: 'x' }, 'x'],
+    ['timestamp(event.timestamp)', {}, '2026-11-20T10:00:00.000Z'],
+    ['duration("3.5s")', {}, '3.5s'],
+    ['b"abc"', {}, 'YWJj'],
+    ['event.data', { a: [1, { b: null }] }, { a: [1, { b: null }] }],
+  ])('%s of %j is %j', (source, data, expected) => {
+    expect(value(source, data)).toEqual(expected)
+  })
+
+  test('is a number when it is an integer that JavaScript holds, else its digits', () => {
+    expect(value('9007199254740991')).toBe(9_007_199_254_740_991)
+    expect(value('9007199254740993')).toBe('9007199254740993')
+    expect(value('uint(3)')).toBe(3)
+    expect(value('[1, 2]')).toEqual([1, 2])
+  })
+
+  test('may calculate with the numbers of the event and with literals', () => {
+    expect(value('event.data.n + 1', { n: 3 })).toBe(4)
+    expect(value('10 - event.data.n', { n: 2.5 })).toBe(7.5)
+    expect(value('event.data.n % 2', { n: 7 })).toBe(1)
+    expect(value('event.data.n / 2', { n: 3 })).toBe(1.5)
+  })
+
+  test('that is missing is an error which says so, and where', () => {
+    const error = errorOf(() => value('event.data.output_uri'))
+    expect(error).toMatchObject({ code: 'missing', offset: 11 })
+  })
+
+  test.each([
+    'event.data.constructor',
+    'event.data.__proto__',
+    'event.data.tags.constructor',
+    'event.data.id.constructor',
+    'event.user_metadata.toString',
+  ])('%s is missing unless the sender sent it: nothing inherited is reachable', (source) => {
+    expect(errorOf(() => value(source, { id: 'x', tags: [] })).code).toBe('missing')
+  })
+
+  test('named constructor or __proto__ by the sender is a value like any other', () => {
+    const data: unknown = JSON.parse(
+      '{"id": "x", "constructor": {"a": 1}, "__proto__": {"b": 2}, "tags": [{"constructor": null}]}',
+    )
+    expect(value('event.data.id', data)).toBe('x')
+    expect(value('event.data.constructor.a', data)).toBe(1)
+    expect(value('size(event.data.tags)', data)).toBe(1)
+    expect(JSON.stringify(value('event.data', data))).toBe(JSON.stringify(data))
+    expect(compileValue('event.user_metadata.team')(relayEvent({ user_metadata: { constructor: 1, team: 'a' } }))).toBe('a')
+  })
+})
+
+describe('a condition', () => {
+  test.each([
+    ['event.data.error_count > 10', { error_count: 11 }, true],
+    ['event.data.error_count > 10', { error_count: 10 }, false],
+    ['event.data.error_count == 3', { error_count: 3 }, true],
+    ['event.data.error_count == 3', { error_count: 3.5 }, false],
+    ['3 == event.data.error_count', { error_count: 3 }, true],
+    ['event.data.error_count in [1, 2, 3]', { error_count: 2 }, true],
+    ['event.type.startsWith("batch.") && event.data.id != ""', { id: 'x' }, true],
+    ['event.data.tags.exists(tag, tag == "urgent")', { tags: ['a', 'urgent'] }, true],
+    ['event.version == null', {}, false],
+  ])('%s of %j is %j', (source, data, expected) => {
+    expect(holds(source, data)).toBe(expected)
+  })
+
+  test.each([
+    'event.data.error_count > 10',
+    'event.data.error.code == 3',
+    '!(event.data.error_count > 10)',
+    'event.data.tags[3] == "x"',
+    'event.data.?error_count.value() > 1',
+    'event.user_metadata.priority == "high"',
+  ])('%s is false where the field is missing', (source) => {
+    expect(holds(source, { tags: [] })).toBe(false)
+  })
+
+  test('about data is false where there is none', () => {
+    expect(holds('event.data.error_count > 10', null)).toBe(false)
+    expect(holds('event.data.error_count > 10', 'text')).toBe(false)
+  })
+
+  test('with an alternative that holds needs no field of the other', () => {
+    expect(holds('event.data.nothing == 1 || event.type == "batch.failed"')).toBe(true)
+  })
+
+  test.each([
+    ['event.data.error_count > 10', { error_count: 'many' }],
+    ['event.data.error_count > 10', { error_count: null }],
+    ['1 / 0 == 1', {}],
+    ['int(event.data.id) > 1', { id: 'x' }],
+  ])('%s of %j fails, which is not the same as false', (source, data) => {
+    expect(errorOf(() => holds(source, data)).code).toBe('evaluation')
+  })
+
+  test('that gives no boolean fails', () => {
+    expect(errorOf(() => holds('event.data.flag', { flag: 'true' })).code).toBe('type')
+    expect(holds('event.data.flag', { flag: true })).toBe(true)
+  })
+
+  test('that can never be a boolean does not compile', () => {
+    expect(errorOf(() => compileCondition('event.type'))).toMatchObject({
+      code: 'type',
+      message: 'a condition must be bool, this is string',
+    })
+  })
+})
+
+describe('an expression that does not compile', () => {
+  test.each([
+    ['event.typ == "x"', 'unknown_name', 6, '`event` has no field `typ`, did you mean `type`?'],
+    ['event["typ"]', 'unknown_name', 0, '`event` has no field `typ`, did you mean `type`?'],
+    ['1 + evnt.type', 'unknown_name', 4, 'unknown name `evnt`, did you mean `event`?'],
+    ['subject', 'unknown_name', 0, 'unknown name `subject`, did you mean `event.subject`?'],
+    ['env', 'unknown_name', 0, 'unknown name `env`: the only variable is `event`'],
+    ['event.data.a ==', 'syntax', 15, 'Unexpected token: EOF'],
+    ['event.type + 1', 'type', 0, 'no such overload: string + int'],
+  ])('%s says %s at %i', (source, code, offset, message) => {
+    expect(errorOf(() => compileValue(source))).toMatchObject({ code, offset, message })
+  })
+
+  test('because it is too large says that', () => {
+    expect(errorOf(() => compileValue(`${'('.repeat(500)}1${')'.repeat(500)}`)).code).toBe('limit')
+    expect(errorOf(() => compileValue(Array.from({ length: 5_000 }, () => '1').join('+'))).code).toBe('limit')
+  })
+})
+
+describe('data nested too deeply', () => {
+  const deep: unknown = JSON.parse(`${'['.repeat(50_000)}${']'.repeat(50_000)}`)
+
+  test('fails the expressions that look at it', () => {
+    expect(errorOf(() => value('event.data', deep)).code).toBe('limit')
+    expect(errorOf(() => holds('event.data == event.data', deep)).code).toBe('limit')
+  })
+
+  test('is nothing to the others', () => {
+    expect(holds('event.type == "batch.failed"', deep)).toBe(true)
+  })
+})
