@@ -3,12 +3,12 @@ import { messageOf } from './errors.ts'
 import type { Log } from './log.ts'
 
 export interface Lifecycle {
-  onStop(what: string, release: () => Promise<unknown> | void): void
+  onStop: (what: string, release: () => unknown) => void
   stop(): Promise<void>
 }
 
 export function createLifecycle(log: Log): Lifecycle {
-  const releases: { what: string; release: () => Promise<unknown> | void }[] = []
+  const releases: { what: string; release: () => unknown }[] = []
   let stopped: Promise<void> | undefined
 
   async function releaseAll(): Promise<void> {

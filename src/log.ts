@@ -5,7 +5,21 @@ import pretty from 'pino-pretty'
 export type Log = Pick<Logger, 'debug' | 'info' | 'warn' | 'error'>
 
 export function createLog({ level = 'info', terminal = process.stderr.isTTY }: { level?: string; terminal?: boolean } = {}): Log {
-  const options = { level, base: null, timestamp: () => `,"time":"${new Date().toISOString()}"`, formatters: { level: (label: string) => ({ level: label }) } }
+  const options = {
+    level,
+    base: null,
+    timestamp: () => `,"time":"${new Date().toISOString()}"`,
+    formatters: { level: (label: string) => ({ level: label }) },
+  }
   if (!terminal) return pino(options, destination({ fd: 2, sync: true }))
-  return pino(options, pretty({ destination: 2, sync: true, colorize: !('NO_COLOR' in process.env), translateTime: 'SYS:HH:MM:ss', ignore: 'pid,hostname' }))
+  return pino(
+    options,
+    pretty({
+      destination: 2,
+      sync: true,
+      colorize: !('NO_COLOR' in process.env),
+      translateTime: 'SYS:HH:MM:ss',
+      ignore: 'pid,hostname',
+    }),
+  )
 }

@@ -98,7 +98,13 @@ export async function serve(options: ServeOptions): Promise<Relay> {
     const refusals = new Map<RefusalCode, number>()
     let draining = false
     const app = createApp({
-      webhooks: verifiers.map(({ name, path, verifier }) => ({ source: name, path, verifier, acceptor, bodyLimitBytes: config.server.body_limit })),
+      webhooks: verifiers.map(({ name, path, verifier }) => ({
+        source: name,
+        path,
+        verifier,
+        acceptor,
+        bodyLimitBytes: config.server.body_limit,
+      })),
       readiness: createReadiness({
         pingDatabase: () => admin.query('select 1'),
         keys: () => Object.fromEntries(verifiers.map(({ name, verifier }) => [name, verifier.readiness()])),
@@ -112,9 +118,9 @@ export async function serve(options: ServeOptions): Promise<Relay> {
     deliverer.start()
     pruner.start()
     const { host, port, close } = await listen(app.callback(), config.server)
-    lifecycle.onStop('http', () => {
+    lifecycle.onStop('http', async () => {
       draining = true
-      return close(deadline.signal)
+      await close(deadline.signal)
     })
     announce(host, port)
     return { host, port, stop }
@@ -134,7 +140,10 @@ export async function serve(options: ServeOptions): Promise<Relay> {
     for (const { name, sinks } of plan.rules) log.info(`rule ${name} → ${sinks.join(', ')}`)
     const at = `http://${host.includes(':') ? `[${host}]` : host}:${port}`
     for (const [name, { path }] of Object.entries(config.sources)) log.info(`source ${name} listens on ${at}${path}`)
-    log.info({ url: at, database: config.database.url === 'embedded' ? 'embedded' : describeUrl(config.database.url), holder }, 'gemini-relay is ready')
+    log.info(
+      { url: at, database: config.database.url === 'embedded' ? 'embedded' : describeUrl(config.database.url), holder },
+      'gemini-relay is ready',
+    )
   }
 
   async function stop(): Promise<void> {

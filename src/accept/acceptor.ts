@@ -17,7 +17,7 @@ export interface AcceptorOptions {
   pool: Pool
   plan: Plan
   /** The retry horizon of a sink, in milliseconds. */
-  horizonMs(sink: string): number
+  horizonMs: (sink: string) => number
   desk: LeaseDesk
   holder: string
   leaseMs: number
@@ -63,11 +63,13 @@ export function createAcceptor(options: AcceptorOptions): Acceptor {
     const results = new Map<AcceptRow, AcceptResult | Refusal>()
     // Two requests of one id in one group: the first is new, the rest are duplicates, unless a token of theirs is still
     // to be bound or the first was refused. Those have their own turn.
-    for (let waiting = rows; waiting.length > 0; ) {
+    for (let waiting = rows; waiting.length > 0;) {
       const { firsts, repeats } = sortUnique(waiting)
       const stored = await storeRows(firsts)
       for (const [n, row] of firsts.entries()) results.set(row, stored[n] ?? 'duplicate')
-      waiting = repeats.filter(({ row, first }) => row.request.token !== undefined || results.get(first) instanceof Refusal).map(({ row }) => row)
+      waiting = repeats
+        .filter(({ row, first }) => row.request.token !== undefined || results.get(first) instanceof Refusal)
+        .map(({ row }) => row)
       for (const { row } of repeats) results.set(row, 'duplicate')
     }
     return rows.map((row) => results.get(row) ?? 'duplicate')
@@ -118,8 +120,12 @@ export function createAcceptor(options: AcceptorOptions): Acceptor {
     }
   }
 
-  async function store(rows: readonly AcceptRow[], commit: CommitOptions): Promise<{ committed: Committed; refused: Set<number> }> {
-    if (!rows.some(({ request }) => request.token !== undefined)) return { committed: await commitGroup(pool, rows, commit), refused: new Set() }
+  async function store(
+    rows: readonly AcceptRow[],
+    commit: CommitOptions,
+  ): Promise<{ committed: Committed; refused: Set<number> }> {
+    if (!rows.some(({ request }) => request.token !== undefined))
+      return { committed: await commitGroup(pool, rows, commit), refused: new Set() }
     const client = await pool.connect()
     try {
       await client.query('begin')

@@ -30,7 +30,9 @@ export async function bindTokens(client: ClientBase, rows: readonly AcceptRow[])
     foreign.map(([, { request }]) => request.webhookId),
   ])
   const duplicates = new Set(stored.map((row) => `${row.source} ${row.webhook_id}`))
-  return new Set(foreign.filter(([, { request }]) => !duplicates.has(`${request.source} ${request.webhookId}`)).map(([index]) => index))
+  return new Set(
+    foreign.filter(([, { request }]) => !duplicates.has(`${request.source} ${request.webhookId}`)).map(([index]) => index),
+  )
 }
 
 /** @returns the webhook-id that each token of the group now belongs to */

@@ -29,7 +29,11 @@ function checkKeys({ config }: LoadedConfig): void {
 }
 
 function report({ config, file, warnings }: LoadedConfig, json: boolean): void {
-  const counts = { sources: Object.keys(config.sources).length, rules: config.rules.length, sinks: Object.keys(config.sinks).length }
+  const counts = {
+    sources: Object.keys(config.sources).length,
+    rules: config.rules.length,
+    sinks: Object.keys(config.sinks).length,
+  }
   if (json) {
     process.stdout.write(`${JSON.stringify({ valid: true, errors: [], warnings, ...counts })}\n`)
     return

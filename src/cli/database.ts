@@ -26,9 +26,13 @@ async function assertMigrated(pool: Pool, url: string): Promise<void> {
   const found = await pool
     .query<{ migrated: boolean }>(`select to_regclass('gemini_relay.deliveries') is not null as migrated`)
     .catch((error: unknown) => {
-      throw new RelayError('database_unreachable', `no usable Postgres at ${describeUrl(url)}: ${messageOf(error)}`, { cause: error })
+      throw new RelayError('database_unreachable', `no usable Postgres at ${describeUrl(url)}: ${messageOf(error)}`, {
+        cause: error,
+      })
     })
   if (found.rows[0]?.migrated !== true) {
-    throw new RelayError('not_found', `${describeUrl(url)} holds no gemini-relay data yet`, { hint: 'run `gemini-relay serve` once: it prepares the database' })
+    throw new RelayError('not_found', `${describeUrl(url)} holds no gemini-relay data yet`, {
+      hint: 'run `gemini-relay serve` once: it prepares the database',
+    })
   }
 }

@@ -25,9 +25,14 @@ export function addDeliveries(program: Command): void {
     .argument('<id>', 'the delivery’s id', digits)
     .action(async (id: string, { config, json }: ConfigOption & JsonOption) => {
       const found = await withDatabase(loadConfig({ file: config, env: process.env }), (pool) => findDelivery(pool, id))
-      if (found === undefined) throw new RelayError('not_found', `there is no delivery ${id}`, { hint: '`gemini-relay deliveries list` shows them' })
+      if (found === undefined)
+        throw new RelayError('not_found', `there is no delivery ${id}`, { hint: '`gemini-relay deliveries list` shows them' })
       const body = found.body.toString('utf8')
-      process.stdout.write(json ? `${JSON.stringify({ ...found.delivery, failed_attempts: found.attempts, body })}\n` : `${showText(found.delivery, found.attempts, body)}\n`)
+      process.stdout.write(
+        json
+          ? `${JSON.stringify({ ...found.delivery, failed_attempts: found.attempts, body })}\n`
+          : `${showText(found.delivery, found.attempts, body)}\n`,
+      )
     })
 }
 
@@ -61,11 +66,15 @@ function showText(row: DeliveryRow, attempts: readonly AttemptRow[], body: strin
     ['subject', oneLine(row.subject)],
     ['created', row.created_at.toISOString()],
     ...(row.due_at === null ? [] : [['due', row.due_at.toISOString()] satisfies [string, string]]),
-    ...(row.ended_at === null ? [['expires', row.expires_at.toISOString()] satisfies [string, string]] : [['ended', row.ended_at.toISOString()] satisfies [string, string]]),
+    ...(row.ended_at === null
+      ? [['expires', row.expires_at.toISOString()] satisfies [string, string]]
+      : [['ended', row.ended_at.toISOString()] satisfies [string, string]]),
     ['attempts', `${row.attempts}${row.takeovers > 0 ? `, taken over ${row.takeovers} times` : ''}`],
     ...(row.code === null ? [] : [['error', `${row.code}: ${oneLine(row.message)}`] satisfies [string, string]]),
   ]
-  const failures = attempts.map(({ number, ended_at, code, message }) => `  ${number}  ${ended_at.toISOString()}  ${code}: ${oneLine(message)}`)
+  const failures = attempts.map(
+    ({ number, ended_at, code, message }) => `  ${number}  ${ended_at.toISOString()}  ${code}: ${oneLine(message)}`,
+  )
   return [
     ...facts.map(([name, value]) => `${name.padEnd(9)} ${value}`),
     ...(failures.length === 0 ? [] : ['', 'failed attempts', ...failures]),

@@ -12,7 +12,9 @@ import { addServe } from './serve.ts'
 
 export async function run(argv: readonly string[]): Promise<number> {
   const program = new Command('gemini-relay')
-    .description('Receives Gemini API webhooks, keeps each exactly once, and delivers them by rules to where people and systems wait.')
+    .description(
+      'Receives Gemini API webhooks, keeps each exactly once, and delivers them by rules to where people and systems wait.',
+    )
     .version(version)
     .exitOverride()
     .showHelpAfterError('(--help shows what there is)')
@@ -37,6 +39,8 @@ function report(error: unknown): number {
     process.stderr.write(`gemini-relay: ${error.message}\n${error.hint === undefined ? '' : `  ${error.hint}\n`}`)
     return error.code === 'usage' ? 2 : 1
   }
-  process.stderr.write(`gemini-relay: unexpected: ${error instanceof Error ? (error.stack ?? error.message) : messageOf(error)}\n`)
+  process.stderr.write(
+    `gemini-relay: unexpected: ${error instanceof Error ? (error.stack ?? error.message) : messageOf(error)}\n`,
+  )
   return 1
 }

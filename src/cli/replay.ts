@@ -27,7 +27,8 @@ export function addReplay(program: Command): void {
     .option('--sink <sink>', 'only deliveries to this sink')
     .option('--rule <rule>', 'only deliveries of this rule')
     .action(async (ids: string[], { config, json, ...options }: ReplayOptions) => {
-      if ((ids.length > 0) === options.dead) throw new RelayError('usage', 'name events, or say --dead, and not both', { hint: 'gemini-relay replay --help' })
+      if (ids.length > 0 === options.dead)
+        throw new RelayError('usage', 'name events, or say --dead, and not both', { hint: 'gemini-relay replay --help' })
       const loaded = loadConfig({ file: config, env: process.env })
       assertKnown(loaded, options)
       const replayed = await withDatabase(loaded, async (pool) => {
@@ -41,7 +42,8 @@ export function addReplay(program: Command): void {
 
 function assertKnown({ config }: LoadedConfig, { sink, rule }: { sink?: string; rule?: string }): void {
   if (sink !== undefined && !(sink in config.sinks)) throw new RelayError('usage', `the configuration has no sink ${sink}`)
-  if (rule !== undefined && !config.rules.some(({ name }) => name === rule)) throw new RelayError('usage', `the configuration has no rule ${rule}`)
+  if (rule !== undefined && !config.rules.some(({ name }) => name === rule))
+    throw new RelayError('usage', `the configuration has no rule ${rule}`)
 }
 
 async function replayEvents(pool: Pool, loaded: LoadedConfig, ids: readonly string[], filter: ReplayFilter): Promise<Replayed> {
@@ -59,7 +61,7 @@ interface ReplayFilter {
 
 async function replayDead(pool: Pool, loaded: LoadedConfig, filter: ReplayFilter): Promise<Replayed> {
   const total: Replayed = { events: 0, deliveries: 0, unrouted: 0 }
-  for (let after = '0'; ; ) {
+  for (let after = '0'; ;) {
     const dead = await findDead(pool, { ...filter, after, limit: batchSize })
     const last = dead.at(-1)
     if (last === undefined) return total
@@ -90,12 +92,21 @@ function add(total: Replayed, { events, deliveries, unrouted }: Replayed): void 
   total.unrouted += unrouted
 }
 
-async function insert(pool: Pool, { config, plan }: LoadedConfig, events: readonly StoredEvent[], { sink, rule }: ReplayFilter): Promise<Replayed> {
+async function insert(
+  pool: Pool,
+  { config, plan }: LoadedConfig,
+  events: readonly StoredEvent[],
+  { sink, rule }: ReplayFilter,
+): Promise<Replayed> {
   const planned = events.map(({ id, event }) =>
     plan
       .route(event)
       .filter((delivery) => (sink === undefined || delivery.sink === sink) && (rule === undefined || delivery.rule === rule))
-      .map((delivery): ReplayedDelivery => ({ eventId: id, ...delivery, horizonMs: config.sinks[delivery.sink]?.retry.horizon ?? 0 })),
+      .map((delivery): ReplayedDelivery => ({
+        eventId: id,
+        ...delivery,
+        horizonMs: config.sinks[delivery.sink]?.retry.horizon ?? 0,
+      })),
   )
   const deliveries = await insertReplayed(pool, planned.flat())
   return { events: events.length, deliveries, unrouted: planned.filter((list) => list.length === 0).length }

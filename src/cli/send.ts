@@ -31,7 +31,13 @@ export function addSend(program: Command): void {
     .description('post a correctly signed event to a running relay, for a first try of a rule')
     .argument('<type>', `event type, such as ${eventTypes.slice(0, 3).join(', ')}; any other is sent too`)
     .option('-s, --source <source>', 'source of the configuration; needed when there are several')
-    .addOption(new Option('--scheme <scheme>', 'how to sign; by default what the source trusts and we have a key for').choices(['hmac', 'ed25519', 'jwt']))
+    .addOption(
+      new Option('--scheme <scheme>', 'how to sign; by default what the source trusts and we have a key for').choices([
+        'hmac',
+        'ed25519',
+        'jwt',
+      ]),
+    )
     .option('--key <file>', 'private key (JWK or PEM) for ed25519 and jwt, whose public half is in the source’s JWKS')
     .option('-d, --data <k=v>', 'field of data; repeat for more', collect, {})
     .option('-m, --metadata <k=v>', 'field of user_metadata; repeat for more', collect)
@@ -73,7 +79,12 @@ function chooseSource({ config }: LoadedConfig, wanted: string | undefined): { n
   return { name, source }
 }
 
-async function sign(message: Message, name: string, source: SourceConfig, { scheme, key: keyFile }: SendOptions): Promise<WebhookHeaders> {
+async function sign(
+  message: Message,
+  name: string,
+  source: SourceConfig,
+  { scheme, key: keyFile }: SendOptions,
+): Promise<WebhookHeaders> {
   const secrets = source.static?.secrets.filter((secret) => secret !== '') ?? []
   if ((scheme ?? (keyFile === undefined ? 'hmac' : undefined)) === 'hmac') {
     const [secret] = secrets
@@ -110,7 +121,10 @@ async function post(url: string, { body }: Message, headers: WebhookHeaders): Pr
     return { status: response.status, answer: jsonOr(text) }
   } catch (error) {
     const reason = error instanceof Error && error.cause !== undefined ? messageOf(error.cause) : messageOf(error)
-    throw new RelayError('send_failed', `nothing answers at ${url}: ${reason}`, { cause: error, hint: 'is `gemini-relay serve` running with this configuration?' })
+    throw new RelayError('send_failed', `nothing answers at ${url}: ${reason}`, {
+      cause: error,
+      hint: 'is `gemini-relay serve` running with this configuration?',
+    })
   }
 }
 

@@ -16,7 +16,12 @@ export function addServe(program: Command): void {
       const log = createLog({ level: logLevel })
       const starting = new AbortController()
       const stopAsked = nextSignal(() => starting.abort())
-      const relay = await serve({ loaded: loadConfig({ file: config, env: process.env }), env: process.env, log, signal: starting.signal })
+      const relay = await serve({
+        loaded: loadConfig({ file: config, env: process.env }),
+        env: process.env,
+        log,
+        signal: starting.signal,
+      })
       const signal = await stopAsked
       log.info(`${signal}: finishing what is under way; a second signal exits at once`)
       await relay.stop()

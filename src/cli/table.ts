@@ -1,8 +1,22 @@
 /** Columns for people: as wide as they need to be, the last one cut to the terminal. */
 
-export function formatTable(headers: readonly string[], rows: readonly (readonly string[])[], width = process.stdout.columns ?? Infinity): string {
+export function formatTable(
+  headers: readonly string[],
+  rows: readonly (readonly string[])[],
+  width = process.stdout.columns ?? Infinity,
+): string {
   const widths = headers.map((header, column) => Math.max(header.length, ...rows.map((row) => row[column]?.length ?? 0)))
-  return [headers, ...rows].map((row) => cut(row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ').trimEnd(), width)).join('\n')
+  return [headers, ...rows]
+    .map((row) =>
+      cut(
+        row
+          .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+          .join('  ')
+          .trimEnd(),
+        width,
+      ),
+    )
+    .join('\n')
 }
 
 /** One line without control characters: a text from outside must not move the cursor. */

@@ -7,9 +7,11 @@ import {
   LineCounter,
   parseDocument,
   Scalar,
+  type Alias,
   type Document,
   type Node,
   type Pair,
+  type YAMLError,
   type YAMLMap,
 } from 'yaml'
 import { messageOf } from '../errors.ts'
@@ -60,12 +62,8 @@ export function readDocument(text: string, sources: ExpandSources): ConfigDocume
   }
 
   function faultOf({ code, message, pos: [offset] }: YAMLError): PlacedFault {
-    const unquoted = text.slice(offset - 1, offset + 1) === '${'
-    return {
-      path: [],
-      message: unquoted ? quoteIt : (plainMessages[code] ?? yamlMessage(message)),
-      position: places.atOffset(offset),
-    }
+    if (text.slice(offset - 1, offset + 1) === '${') return { path: [], message: quoteIt, position: places.atOffset(offset - 1) }
+    return { path: [], message: plainMessages[code] ?? yamlMessage(message), position: places.atOffset(offset) }
   }
 
   function expandedJson(): { value: unknown; faults: PlacedFault[] } {

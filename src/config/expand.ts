@@ -44,7 +44,7 @@ function resolve(
   const [, name, fallback] = variable.exec(inner) ?? []
   if (name === undefined)
     return { fault: 'expected `${VAR}`, `${VAR:-default}` or `${file:/path}`; `$${` stands for a plain `${`' }
-  const value = env[name]
+  const value = Object.hasOwn(env, name) ? env[name] : undefined
   if (fallback !== undefined) return { value: value === undefined || value === '' ? fallback : value }
   return value === undefined
     ? { fault: `\`${name}\` is not set in the environment; \`\${${name}:-}\` would make it optional` }

@@ -3,19 +3,20 @@ import { compileCondition, compileValue, ExpressionError } from '../route/expres
 import { compilePattern, PatternError } from '../route/patterns.ts'
 import { compileText, TemplateError } from '../route/template.ts'
 import { labelOf, type Fault, type Path } from './issues.ts'
-import { at, isMap, listOf, mapsIn, targetsOf } from './raw.ts'
+import { at, isMap, listOf, mapsIn, targetsOf, type RawMap } from './raw.ts'
 import { patternSchema } from './schema.ts'
 
 export function languageFaults(json: unknown): Fault[] {
-  const sinks = mapsIn(at(json, ['sinks'])).flatMap(([name, sink]) => [
-    ...destinationFaults(sink, ['sinks', name]),
-    ...columnFaults(sink['columns'], ['sinks', name, 'columns']),
-  ])
+  const sinks = mapsIn(at(json, ['sinks'])).flatMap(([name, sink]) => sinkFaults(sink, ['sinks', name]))
   const rules = listOf(at(json, ['rules'])).flatMap((rule, index) => (isMap(rule) ? ruleFaults(rule, ['rules', index]) : []))
   return [...sinks, ...rules]
 }
 
-function ruleFaults(rule: Record<string, unknown>, path: Path): Fault[] {
+function sinkFaults(sink: RawMap, path: Path): Fault[] {
+  return [...destinationFaults(sink, path), ...columnFaults(sink['columns'], [...path, 'columns'])]
+}
+
+function ruleFaults(rule: RawMap, path: Path): Fault[] {
   return [
     ...patternFaults(rule['when'], [...path, 'when']),
     ...expressionFaults(rule['if'], [...path, 'if'], compileCondition),
@@ -24,7 +25,7 @@ function ruleFaults(rule: Record<string, unknown>, path: Path): Fault[] {
 }
 
 /** What sinks and rules say alike: the text and blocks of a message, the key of a record. (A table's key is a list of columns.) */
-function destinationFaults(map: Record<string, unknown>, path: Path): Fault[] {
+function destinationFaults(map: RawMap, path: Path): Fault[] {
   return [
     ...textFaults(map['text'], [...path, 'text']),
     ...textFaults(map['blocks'], [...path, 'blocks']),

@@ -14,7 +14,7 @@ const laterPaths: readonly Path[] = [
   ]),
 ]
 
-const operators = ['prefix', 'suffix', 'anything-but', 'numeric', 'exists', 'cidr', 'wildcard', 'equals-ignore-case']
+const operators = new Set(['prefix', 'suffix', 'anything-but', 'numeric', 'exists', 'cidr', 'wildcard', 'equals-ignore-case'])
 
 /** Whether a key belongs to a later version. */
 export function isLaterKey(path: Path): boolean {
@@ -28,5 +28,5 @@ export function laterOperator(path: Path, value: unknown): string | undefined {
   if (path[0] !== 'rules' || path[2] !== 'when') return undefined
   if (path.at(-1) === '$or') return '$or'
   if (!Array.isArray(value)) return undefined
-  return value.filter(isMap).flatMap((item) => Object.keys(item).filter((key) => operators.includes(key)))[0]
+  return value.filter(isMap).flatMap((item) => Object.keys(item).filter((key) => operators.has(key)))[0]
 }

@@ -6,19 +6,19 @@ import type { Fault, Path } from './issues.ts'
 import { at, isMap, listOf, mapsIn, targetsOf, textIn, type RawMap } from './raw.ts'
 
 /** The receiver answers these itself. */
-const ownPaths = ['/livez', '/readyz']
+const ownPaths = new Set(['/livez', '/readyz'])
 
 /** Every sync table has them; the relay writes them. */
 export const reservedColumns: readonly string[] = ['relay_event_time', 'relay_event_seq']
 
 /** What a rule may say about a sink of each type, besides its name. */
-const overrides: Record<string, readonly string[]> = {
-  slack: ['text', 'blocks', 'channel'],
-  kafka: ['topic', 'key'],
-  table: [],
-  http: [],
-  log: [],
-}
+const overrides = new Map<string, readonly string[]>([
+  ['slack', ['text', 'blocks', 'channel']],
+  ['kafka', ['topic', 'key']],
+  ['table', []],
+  ['http', []],
+  ['log', []],
+])
 
 export function referenceFaults(json: unknown): Fault[] {
   return [...sourceFaults(json), ...tableFaults(json), ...ruleFaults(json)]
@@ -29,14 +29,14 @@ function sourceFaults(json: unknown): Fault[] {
   return mapsIn(at(json, ['sources'])).flatMap(([name, source]) => {
     const path: Path = ['sources', name, 'path']
     const spelled = textIn(source, 'path')
-    return [...keySetFaults(name, source), ...(spelled === undefined ? [] : pathFaults(path, name, spelled, owners))]
+    return keySetFaults(name, source).concat(spelled === undefined ? [] : pathFaults(path, name, spelled, owners))
   })
 }
 
 /** The router takes `/A/` for `/a`. */
 function pathFaults(path: Path, name: string, spelled: string, owners: Map<string, string>): Fault[] {
   const route = spelled.toLowerCase().replace(/\/+$/, '')
-  if (ownPaths.includes(route)) return [{ path, message: '`path`: /livez and /readyz are the health checks' }]
+  if (ownPaths.has(route)) return [{ path, message: '`path`: /livez and /readyz are the health checks' }]
   const owner = owners.get(route)
   if (owner !== undefined) return [{ path, message: `\`path\`: the source \`${owner}\` has the same one` }]
   owners.set(route, name)
@@ -66,17 +66,25 @@ function tableFaults(json: unknown): Fault[] {
     const columns = sink['columns']
     if (sink['type'] !== 'table' || !isMap(columns)) return []
     const known = Object.keys(columns)
-    const reserved = known.filter((column) => reservedColumns.includes(column))
-    return [
-      ...reserved.map((column): Fault => {
-        return { path: ['sinks', name, 'columns', column], at: 'key', message: `the column \`${column}\` is the relay's own` }
-      }),
-      ...listOf(sink['key']).flatMap((column, index): Fault[] => {
-        if (typeof column !== 'string' || column === '' || known.includes(column)) return []
-        const message = `the key \`${column}\` is not among the columns${suggestion(column, known)}`
-        return [{ path: ['sinks', name, 'key', index], message, quotes: true }]
-      }),
-    ]
+    return reservedFaults(known, name).concat(keyFaults(sink['key'], known, name))
+  })
+}
+
+function reservedFaults(columns: readonly string[], sink: string): Fault[] {
+  return columns
+    .filter((column) => reservedColumns.includes(column))
+    .map((column) => ({
+      path: ['sinks', sink, 'columns', column],
+      at: 'key',
+      message: `the column \`${column}\` is the relay's own`,
+    }))
+}
+
+function keyFaults(key: unknown, columns: readonly string[], sink: string): Fault[] {
+  return listOf(key).flatMap((column, index): Fault[] => {
+    if (typeof column !== 'string' || column === '' || columns.includes(column)) return []
+    const message = `the key \`${column}\` is not among the columns${suggestion(column, columns)}`
+    return [{ path: ['sinks', sink, 'key', index], message, quotes: true }]
   })
 }
 
@@ -87,11 +95,10 @@ function ruleFaults(json: unknown): Fault[] {
     const name = textIn(rule, 'name')
     const faults = targetFaults(rule, ['rules', index], json)
     if (name === undefined) return faults
-    const twice = names.has(name)
+    if (names.has(name))
+      faults.push({ path: ['rules', index, 'name'], message: `there is another rule named \`${name}\``, quotes: true })
     names.add(name)
-    return twice
-      ? [...faults, { path: ['rules', index, 'name'], message: `there is another rule named \`${name}\``, quotes: true as const }]
-      : faults
+    return faults
   })
 }
 
@@ -114,10 +121,10 @@ function targetFaults(rule: RawMap, base: Path, json: unknown): Fault[] {
 
 function overrideFaults(target: RawMap, sink: string, config: RawMap, base: Path, where: Path): Fault[] {
   const type = textIn(config, 'type')
-  const taken = type === undefined ? undefined : overrides[type]
+  const taken = type === undefined ? undefined : overrides.get(type)
   if (type === undefined || taken === undefined) return []
-  const known = Object.values(overrides).flat()
-  const misplaced = Object.keys(target).filter((key) => known.includes(key) && !taken.includes(key))
+  const known = new Set([...overrides.values()].flat())
+  const misplaced = Object.keys(target).filter((key) => known.has(key) && !taken.includes(key))
   return [
     ...misplaced.map((key): Fault => {
       return { path: [...base, key], at: 'key', message: `a sink of type ${type} takes no \`${key}\` from a rule` }
@@ -127,10 +134,13 @@ function overrideFaults(target: RawMap, sink: string, config: RawMap, base: Path
 }
 
 /** What a sink of a type cannot do without, if neither it nor the rule says it. */
-const addresses: Record<string, string> = { slack: 'channel', kafka: 'topic' }
+const addresses = new Map([
+  ['slack', 'channel'],
+  ['kafka', 'topic'],
+])
 
 function unaddressed(target: RawMap, sink: string, config: RawMap, type: string, where: Path): Fault[] {
-  const key = addresses[type]
+  const key = addresses.get(type)
   if (key === undefined || Object.hasOwn(target, key) || Object.hasOwn(config, key)) return []
   return [{ path: where, message: `no ${key}: neither this rule nor the sink \`${sink}\` says one`, quotes: true }]
 }

@@ -163,12 +163,17 @@ export function createLane(options: LaneOptions): Lane {
       log.info({ sink: name, wait_ms: waitMs }, 'rate limited: paused')
     }
     // Being told to wait, or losing a lease, says nothing of the sink's health; any other answer, even a refusal, does.
-    const telling = results.filter((result) => result.status !== 'lost' && !(result.status === 'failed' && result.code === 'rate_limited'))
+    const telling = results.filter(
+      (result) => result.status !== 'lost' && !(result.status === 'failed' && result.code === 'rate_limited'),
+    )
     const failures = telling.filter((result): result is Failure => result.status === 'failed' && isRetryable(result))
     const [failure] = failures
     if (failure !== undefined && failures.length === telling.length) {
       if (breaker.failed()) {
-        log.warn({ sink: name, code: failure.code, error: failure.message, wait_ms: Math.round(breaker.waitMs()) }, 'breaker open: deliveries wait')
+        log.warn(
+          { sink: name, code: failure.code, error: failure.message, wait_ms: Math.round(breaker.waitMs()) },
+          'breaker open: deliveries wait',
+        )
       }
     } else if (telling.length > 0) {
       if (breaker.state() !== 'closed') log.info({ sink: name }, 'breaker closed: the sink answers again')

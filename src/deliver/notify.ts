@@ -23,7 +23,7 @@ export interface NotifierOptions {
   url: string
   pool: Pool
   /** A process, possibly this one, announced a backlog of this sink. */
-  notified(sink: string): void
+  notified: (sink: string) => void
   log: Log
 }
 
@@ -35,7 +35,12 @@ export function createNotifier({ url, pool, notified, log }: NotifierOptions): N
   let stopped = false
 
   async function listen(): Promise<void> {
-    const client = new pg.Client({ connectionString: url, application_name: 'gemini-relay listen', keepAlive: true, connectionTimeoutMillis: 3_000 })
+    const client = new pg.Client({
+      connectionString: url,
+      application_name: 'gemini-relay listen',
+      keepAlive: true,
+      connectionTimeoutMillis: 3_000,
+    })
     listener = client
     client.on('notification', ({ payload }) => {
       if (payload !== undefined) notified(payload)

@@ -31,7 +31,9 @@ export function createOutcomes({ pool, leases, log }: { pool: Pool; leases: Leas
     maxItems: maxGroup,
     async write(items) {
       for (const { delivery } of items) leases.closed(delivery.lease)
-      const ends = items.flatMap(({ delivery, end }) => (end === null ? [] : [{ id: delivery.id, lease: delivery.lease.id, ...end }]))
+      const ends = items.flatMap(({ delivery, end }) =>
+        end === null ? [] : [{ id: delivery.id, lease: delivery.lease.id, ...end }],
+      )
       const finished = leases.takeFinished()
       if (ends.length > 0 || finished.length > 0) await writeUntilItHolds(ends.toSorted(byId), finished)
       return items.map(() => undefined)
@@ -49,7 +51,8 @@ export function createOutcomes({ pool, leases, log }: { pool: Pool; leases: Leas
         }
         return
       } catch (error) {
-        if (tries === 1) log.warn({ outcomes: ends.length, error: messageOf(error) }, 'outcomes could not be written: trying until they are')
+        if (tries === 1)
+          log.warn({ outcomes: ends.length, error: messageOf(error) }, 'outcomes could not be written: trying until they are')
         if (stopping.signal.aborted) throw error
         await sleep(retryPauseMs, undefined, { signal: stopping.signal }).catch(() => {})
       }
@@ -60,7 +63,10 @@ export function createOutcomes({ pool, leases, log }: { pool: Pool; leases: Leas
     try {
       await writing.add({ delivery, end })
     } catch (error) {
-      log.error({ delivery: delivery.id, error: messageOf(error) }, 'an outcome was not written: its lease will expire and another attempt follow')
+      log.error(
+        { delivery: delivery.id, error: messageOf(error) },
+        'an outcome was not written: its lease will expire and another attempt follow',
+      )
     }
   }
 

@@ -14,10 +14,11 @@ export interface Sweeper {
   stop(): Promise<void>
 }
 
-export function createSweeper({ pool, log, takenOver }: { pool: Pool; log: Log; takenOver(sink: string): void }): Sweeper {
+export function createSweeper({ pool, log, takenOver }: { pool: Pool; log: Log; takenOver: (sink: string) => void }): Sweeper {
   let timer: NodeJS.Timeout | undefined
   let running: Promise<void> = Promise.resolve()
-  let stopped = false
+  const stop = new AbortController()
+  const stopping = stop.signal
 
   async function sweep(): Promise<void> {
     try {
@@ -25,11 +26,13 @@ export function createSweeper({ pool, log, takenOver }: { pool: Pool; log: Log; 
         log.warn({ sink, pending, dead }, 'took over deliveries of an expired lease')
         takenOver(sink)
       }
-      while (!stopped && (await retryConflicts(() => expireDeliveries(pool, expireBatch))) === expireBatch);
+      let expired = expireBatch
+      while (expired === expireBatch && !stopping.aborted)
+        expired = await retryConflicts(() => expireDeliveries(pool, expireBatch))
     } catch (error) {
       log.debug({ error: messageOf(error) }, 'sweep failed')
     }
-    if (!stopped) schedule()
+    if (!stopping.aborted) schedule()
   }
 
   function schedule(): void {
@@ -44,7 +47,7 @@ export function createSweeper({ pool, log, takenOver }: { pool: Pool; log: Log; 
       running = sweep()
     },
     async stop() {
-      stopped = true
+      stop.abort()
       clearTimeout(timer)
       await running
     },

@@ -84,7 +84,11 @@ async function setUp(env: DemoOptions['env'], log: Log, { onStop }: ReturnType<t
     DEMO_TOPIC: topicName,
     RELAY_DATA_DIR: dataDir,
   }
-  const loaded = loadConfig({ file: configFile, env: variables, readFile: (file) => demoConfig(readFileSync(file, 'utf8'), topic !== undefined) })
+  const loaded = loadConfig({
+    file: configFile,
+    env: variables,
+    readFile: (file) => demoConfig(readFileSync(file, 'utf8'), topic !== undefined),
+  })
   const relay = await serve({ loaded, env: variables, log })
   onStop('relay', () => relay.stop())
   const { url: databaseUrl } = await attachEmbedded({ dataDir })
@@ -112,7 +116,11 @@ function demoConfig(text: string, withKafka: boolean): string {
   return document.toString()
 }
 
-async function firstRound({ url, credentials, slack, topic, pool }: Stage, env: DemoOptions['env'], signal: AbortSignal): Promise<boolean> {
+async function firstRound(
+  { url, credentials, slack, topic, pool }: Stage,
+  env: DemoOptions['env'],
+  signal: AbortSignal,
+): Promise<boolean> {
   heading(`Gemini, played by this process, posts to ${url}`)
   const sent: { shipment: Shipment; answer: Answer }[] = []
   for (const shipment of await writeScript(credentials)) sent.push({ shipment, answer: await post(url, shipment) })
@@ -138,7 +146,9 @@ async function firstRound({ url, credentials, slack, topic, pool }: Stage, env: 
     ...sent
       .filter(({ shipment, answer }) => answer.status !== shipment.expected.status || answer.answer !== shipment.expected.answer)
       .map(({ shipment, answer }) => `${shipment.type} (${shipment.note}) was answered ${answer.status} ${answer.answer}`),
-    ...arrivals.filter(({ state }) => state !== 'delivered').map(({ webhook_id, sink, state, error }) => `${webhook_id} to ${sink} is ${state} ${error ?? ''}`),
+    ...arrivals
+      .filter(({ state }) => state !== 'delivered')
+      .map(({ webhook_id, sink, state, error }) => `${webhook_id} to ${sink} is ${state} ${error ?? ''}`),
     ...differs('Slack messages', slack.messages().length, owed('ops').length),
     ...differs('rows', jobs.length, accepted.length),
     ...(topic === undefined ? [] : differs('Kafka records', topic.records().length, accepted.length)),
@@ -181,6 +191,8 @@ async function stream({ url, credentials, pool }: Stage, signal: AbortSignal): P
     const { status, answer } = await post(url, shipment)
     await sleep(streamPauseMs, undefined, { signal }).catch(() => {})
     const delivered = (await readArrivals(pool)).filter(({ webhook_id }) => webhook_id === shipment.webhookId)
-    print(`${shipment.type}  ${shipment.scheme}  ${shipment.subject}  ${status} ${answer}  ${delivered.map(({ sink, state }) => `${sink}: ${state}`).join(', ')}`)
+    print(
+      `${shipment.type}  ${shipment.scheme}  ${shipment.subject}  ${status} ${answer}  ${delivered.map(({ sink, state }) => `${sink}: ${state}`).join(', ')}`,
+    )
   }
 }

@@ -13,7 +13,12 @@ export interface DemoTopic {
 }
 
 export async function openDemoTopic(brokers: readonly string[], topic: string): Promise<DemoTopic> {
-  const kafka = new Kafka({ clientId: 'gemini-relay-demo', brokers: [...brokers], logLevel: logLevel.NOTHING, connectionTimeout: 3_000 })
+  const kafka = new Kafka({
+    clientId: 'gemini-relay-demo',
+    brokers: [...brokers],
+    logLevel: logLevel.NOTHING,
+    connectionTimeout: 3_000,
+  })
   const admin = kafka.admin()
   await admin.connect()
   await admin.createTopics({ topics: [{ topic, numPartitions: 1 }], waitForLeaders: true })

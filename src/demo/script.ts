@@ -33,12 +33,29 @@ export async function writeScript(credentials: Credentials): Promise<Shipment[]>
     for (const type of eventTypes) shipments.push(await ship(credentials, { type, scheme }))
   }
   const high = { job_group: 'nightly-eval', priority: 'high' }
-  shipments.push(await ship(credentials, { type: 'batch.completed', scheme: 'hmac', note: 'user_metadata', metadata: high, data: { error_count: 12 } }))
+  shipments.push(
+    await ship(credentials, {
+      type: 'batch.completed',
+      scheme: 'hmac',
+      note: 'user_metadata',
+      metadata: high,
+      data: { error_count: 12 },
+    }),
+  )
   const original = await ship(credentials, { type: 'batch.succeeded', scheme: 'hmac', note: 'sent twice' })
   shipments.push(original, { ...original, note: 'duplicate', expected: { status: 200, answer: 'duplicate' } })
   const genuine = await ship(credentials, { type: 'batch.failed', scheme: 'hmac', note: 'tampered' })
-  shipments.push({ ...genuine, body: genuine.body.replace('batch.failed', 'batch.succeeded'), expected: { status: 400, answer: 'signature_mismatch' } })
-  const stale = await ship(credentials, { type: 'batch.failed', scheme: 'hmac', note: 'stale', sentAt: new Date(Date.now() - staleByMs) })
+  shipments.push({
+    ...genuine,
+    body: genuine.body.replace('batch.failed', 'batch.succeeded'),
+    expected: { status: 400, answer: 'signature_mismatch' },
+  })
+  const stale = await ship(credentials, {
+    type: 'batch.failed',
+    scheme: 'hmac',
+    note: 'stale',
+    sentAt: new Date(Date.now() - staleByMs),
+  })
   shipments.push({ ...stale, expected: { status: 400, answer: 'stale_timestamp' } })
   shipments.push(await ship(credentials, { type: 'cache.expired', scheme: 'hmac', note: 'unknown type' }))
   return shipments
@@ -53,7 +70,10 @@ export interface ShipOptions {
   sentAt?: Date
 }
 
-export async function ship(credentials: Credentials, { type, scheme, note = '', data, metadata, sentAt = new Date() }: ShipOptions): Promise<Shipment> {
+export async function ship(
+  credentials: Credentials,
+  { type, scheme, note = '', data, metadata, sentAt = new Date() }: ShipOptions,
+): Promise<Shipment> {
   const subject = `${type.split('.')[0] ?? 'job'}_${randomUUID().slice(0, 6)}`
   const event = exampleEvent(type, { id: subject, now: sentAt, ...(data ? { data } : {}), ...(metadata ? { metadata } : {}) })
   const message = { id: `msg_${randomUUID().replaceAll('-', '').slice(0, 20)}`, timestamp: sentAt, body: JSON.stringify(event) }
@@ -61,7 +81,11 @@ export async function ship(credentials: Credentials, { type, scheme, note = '', 
   return { note, type, scheme, subject, webhookId: message.id, headers, body: message.body, expected: received }
 }
 
-async function sign({ secret, ed25519, rsa, audience }: Credentials, scheme: Scheme, message: { id: string; timestamp: Date; body: string }): Promise<WebhookHeaders> {
+async function sign(
+  { secret, ed25519, rsa, audience }: Credentials,
+  scheme: Scheme,
+  message: { id: string; timestamp: Date; body: string },
+): Promise<WebhookHeaders> {
   if (scheme === 'hmac') return signHmac({ ...message, secret })
   if (scheme === 'ed25519') return signEd25519({ ...message, key: ed25519 })
   return await signJwt({ ...message, key: rsa, audience })

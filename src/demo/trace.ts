@@ -45,11 +45,21 @@ function describe(owed: readonly Arrival[]): string {
 }
 
 export function printSlack(messages: readonly SlackMessage[]): void {
-  print(formatTable(['CHANNEL', 'TEXT'], messages.map(({ channel, text }) => [channel, oneLine(text)])))
+  print(
+    formatTable(
+      ['CHANNEL', 'TEXT'],
+      messages.map(({ channel, text }) => [channel, oneLine(text)]),
+    ),
+  )
 }
 
 export function printRecords(records: readonly DemoRecord[]): void {
-  print(formatTable(['KEY', 'CE_TYPE', 'WEBHOOK-ID', 'VALUE'], records.map(({ key, headers, value }) => [key, headers.ce_type ?? '', headers['webhook-id'] ?? '', oneLine(value)])))
+  print(
+    formatTable(
+      ['KEY', 'CE_TYPE', 'WEBHOOK-ID', 'VALUE'],
+      records.map(({ key, headers, value }) => [key, headers.ce_type ?? '', headers['webhook-id'] ?? '', oneLine(value)]),
+    ),
+  )
 }
 
 export function printJobs(jobs: readonly JobRow[]): void {

@@ -19,19 +19,14 @@ export async function generateSigningKey(
   alg: SigningAlgorithm,
   kid = `${alg.toLowerCase()}-${randomBytes(4).toString('hex')}`,
 ): Promise<SigningKey> {
-  const { privateKey, publicKey } = await pairFor(alg)
+  const { privateKey, publicKey } = await pairFor[alg]()
   return { alg, kid, privateKey, publicJwk: { ...(await exportJWK(publicKey)), kid, alg, use: 'sig' } }
 }
 
-function pairFor(alg: SigningAlgorithm) {
-  switch (alg) {
-    case 'RS256':
-      return generate('rsa', { modulusLength: 2_048 })
-    case 'ES256':
-      return generate('ec', { namedCurve: 'P-256' })
-    case 'EdDSA':
-      return generate('ed25519')
-  }
+const pairFor = {
+  RS256: () => generate('rsa', { modulusLength: 2_048 }),
+  ES256: () => generate('ec', { namedCurve: 'P-256' }),
+  EdDSA: () => generate('ed25519'),
 }
 
 /** A static secret as Gemini shows it: `whsec_` and 32 bytes. */

@@ -15,21 +15,21 @@ const retryAfterSeconds: Partial<Record<RefusalCode, number>> = {
 /** After these the rest of the request is not read, so the connection cannot be used again. */
 const closing: ReadonlySet<RefusalCode> = new Set(['body_too_large', 'shutting_down'])
 
-export interface RefusalCounter {
-  count(code: RefusalCode): void
-}
-
-export function answerRefusals({ log, refusals }: { log: Log; refusals: RefusalCounter }): Middleware {
+export function answerRefusals({ log, countRefusal }: { log: Log; countRefusal: (code: RefusalCode) => void }): Middleware {
   return async (ctx, next) => {
     try {
       await next()
     } catch (error) {
       // The sender went away: nobody is left to answer.
-      if (ctx.req.destroyed && !ctx.req.complete) return log.debug({ error: messageOf(error) }, 'the sender closed the connection')
+      if (ctx.req.destroyed && !ctx.req.complete)
+        return log.debug({ error: messageOf(error) }, 'the sender closed the connection')
       const refusal = error instanceof Refusal ? error : unexpected(error, log)
-      refusals.count(refusal.code)
+      countRefusal(refusal.code)
       if (refusal.code === 'token_reused') {
-        log.warn({ path: ctx.path }, 'a JWT came with a second webhook-id and was refused; dynamic.unbound_jwt: accept would let it pass')
+        log.warn(
+          { path: ctx.path },
+          'a JWT came with a second webhook-id and was refused; dynamic.unbound_jwt: accept would let it pass',
+        )
       }
       answer(ctx, refusal)
     }
@@ -37,7 +37,10 @@ export function answerRefusals({ log, refusals }: { log: Log; refusals: RefusalC
 }
 
 function unexpected(error: unknown, log: Log): Refusal {
-  log.error({ error: messageOf(error), stack: error instanceof Error ? error.stack : undefined }, 'unexpected error while receiving')
+  log.error(
+    { error: messageOf(error), stack: error instanceof Error ? error.stack : undefined },
+    'unexpected error while receiving',
+  )
   return new Refusal('internal', 'the event could not be taken, send it again')
 }
 

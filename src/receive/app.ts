@@ -1,5 +1,5 @@
 /** The Koa application: the HTTP contract, row by row. It listens to nothing by itself. */
-import Router from '@koa/router'
+import { Router } from '@koa/router'
 import Koa from 'koa'
 import { Refusal, type RefusalCode } from '../errors.ts'
 import type { Log } from '../log.ts'
@@ -9,10 +9,10 @@ import { receiveWebhook, type WebhookOptions } from './webhook.ts'
 
 export interface AppOptions {
   webhooks: readonly (WebhookOptions & { path: string })[]
-  readiness(): Promise<Readiness>
+  readiness: () => Promise<Readiness>
   /** True once the process is on its way out. */
-  draining(): boolean
-  countRefusal(code: RefusalCode): void
+  draining: () => boolean
+  countRefusal: (code: RefusalCode) => void
   log: Log
 }
 
@@ -36,7 +36,7 @@ export function createApp({ webhooks, readiness, draining, countRefusal, log }: 
   })
   for (const path of ['/livez', '/readyz']) router.all(path, onlyAllow('GET, HEAD'))
 
-  app.use(answerRefusals({ log, refusals: { count: countRefusal } }))
+  app.use(answerRefusals({ log, countRefusal }))
   app.use(async (ctx, next) => {
     // A keep-alive connection would hold up the exit for as long as its owner likes.
     if (draining()) ctx.set('Connection', 'close')

@@ -14,12 +14,12 @@ interface Check {
 
 export interface ReadinessOptions {
   /** Rejects when the database cannot be reached. */
-  pingDatabase(): Promise<unknown>
+  pingDatabase: () => Promise<unknown>
   /** By source. */
-  keys(): Record<string, { ready: boolean; reason?: string }>
+  keys: () => Record<string, { ready: boolean; reason?: string }>
   /** Pending deliveries that this configuration does not know. */
-  unknownPairs(): Promise<{ sink: string; rule: string }[]>
-  refusals(): Record<string, number>
+  unknownPairs: () => Promise<{ sink: string; rule: string }[]>
+  refusals: () => Record<string, number>
 }
 
 /** Health checks come often and from several sides: the database is asked once in this time. */
@@ -40,7 +40,10 @@ export function createReadiness({ pingDatabase, keys, unknownPairs, refusals }: 
   return async () => {
     if (asked === undefined || performance.now() - asked.at > cacheMs) asked = { at: performance.now(), answer: askDatabase() }
     const { database, unknown } = await asked.answer
-    const sources = Object.entries(keys()).map(([name, { ready, reason }]): [string, Check] => [name, reason === undefined ? { ok: ready } : { ok: ready, reason }])
+    const sources = Object.entries(keys()).map(([name, { ready, reason }]): [string, Check] => [
+      name,
+      reason === undefined ? { ok: ready } : { ok: ready, reason },
+    ])
     return {
       ready: database.ok && sources.every(([, check]) => check.ok),
       checks: { database, keys: Object.fromEntries(sources) },

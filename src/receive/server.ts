@@ -1,5 +1,5 @@
 /** The HTTP server around the app, with bounds against clients that are slow on purpose. */
-import { createServer, type RequestListener, type Server } from 'node:http'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { RelayError, messageOf } from '../errors.ts'
 
@@ -12,17 +12,19 @@ const limits = {
   connectionsCheckMs: 1_000, // how often the first two are enforced
 }
 
-/** On connections that were open when draining began, requests are still answered for so long. */
+/** Requests that come after draining began are still answered for so long: 503, with `Connection: close`. */
 const drainGraceMs = 1_000
 
 export interface Listening {
   host: string
   port: number
   /** Answers what is under way, then closes. Settles when no connection is left or `deadline` aborts. */
-  close(deadline: AbortSignal): Promise<void>
+  close: (deadline: AbortSignal) => Promise<void>
 }
 
-export async function listen(handler: RequestListener, { host, port }: { host: string; port: number }): Promise<Listening> {
+export type Handler = (request: IncomingMessage, response: ServerResponse) => unknown
+
+export async function listen(handler: Handler, { host, port }: { host: string; port: number }): Promise<Listening> {
   const server = createServer(
     {
       headersTimeout: limits.headersTimeoutMs,
@@ -32,7 +34,7 @@ export async function listen(handler: RequestListener, { host, port }: { host: s
       connectionsCheckingInterval: limits.connectionsCheckMs,
       noDelay: true,
     },
-    handler,
+    (request, response) => void handler(request, response),
   )
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => reject(listenError(error, host, port)))
@@ -47,8 +49,8 @@ export async function listen(handler: RequestListener, { host, port }: { host: s
 }
 
 async function close(server: Server, deadline: AbortSignal): Promise<void> {
-  // New connections are refused at once, so that another instance gets them; the open ones hear `Connection: close` with
-  // their next answer. `server.close()` comes second because it cuts idle connections, one with a request on its way among them.
+  // Every connection hears `Connection: close` with its next answer. `server.close()` comes second because it cuts idle
+  // connections, and one of them may have a request on its way.
   const open = countOpen(server)
   for (let waited = 0; waited < drainGraceMs && (await open()) > 0 && !deadline.aborted; waited += 50) await sleep(50)
   await new Promise<void>((resolve) => {
@@ -64,7 +66,10 @@ function countOpen(server: Server): () => Promise<number> {
 
 function listenError(error: NodeJS.ErrnoException, host: string, port: number): unknown {
   if (error.code === 'EADDRINUSE') {
-    return new RelayError('port_in_use', `port ${port} on ${host} is already in use`, { cause: error, hint: 'set server.port to a free one' })
+    return new RelayError('port_in_use', `port ${port} on ${host} is already in use`, {
+      cause: error,
+      hint: 'set server.port to a free one',
+    })
   }
   if (error.code === 'EACCES' || error.code === 'EADDRNOTAVAIL') {
     return new RelayError('port_in_use', `cannot listen on ${host}:${port}: ${messageOf(error)}`, { cause: error })

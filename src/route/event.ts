@@ -1,5 +1,4 @@
 /** From stored bytes to the event that rules, expressions and texts see. Pure. */
-import { isUtf8 } from 'node:buffer'
 import type { RelayEvent, Scheme } from '../types.ts'
 
 /** The type of what is no envelope: a body that is no JSON object, or whose `type` is missing, empty or no text. */
@@ -13,7 +12,7 @@ export interface ReceivedBytes {
   webhookId: string
   scheme: Scheme
   receivedAt: Date
-  /** The parsed body, undefined when it is not JSON: see {@link parseBody}. */
+  /** The parsed body, undefined when it is not JSON: see verify/json.ts. */
   json: unknown
   /** `user_metadata` of a JWT's claims. */
   claimsMetadata?: Record<string, unknown>
@@ -23,16 +22,6 @@ export interface ReadEvent {
   event: RelayEvent
   /** The envelope's timestamp where it is a date that Postgres can hold, else null. */
   time: Date | null
-}
-
-/** The body as JSON; undefined when it is not UTF-8 or not JSON. */
-export function parseBody(body: Buffer): unknown {
-  if (!isUtf8(body)) return undefined
-  try {
-    return JSON.parse(body.toString('utf8'))
-  } catch {
-    return undefined
-  }
 }
 
 /** Reads an event out of what was received, whatever that is: every authenticated request is an event. */

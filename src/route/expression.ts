@@ -9,7 +9,7 @@ import { messageOf } from '../errors.ts'
 import type { RelayEvent } from '../types.ts'
 import { eventFields, eventFieldTypes } from './fields.ts'
 import { suggestion } from './nearest.ts'
-import { TooDeep, viewOf } from './view.ts'
+import { tooDeep, viewOf } from './view.ts'
 
 /**
  * - `syntax`, `unknown_name`, `type`: it does not compile (`type` also: a condition gave no boolean).
@@ -61,21 +61,21 @@ export function compileCondition(source: string): (event: RelayEvent) => boolean
     throw new ExpressionError('type', `a condition must be bool, this is ${type}`, 0)
   return (event) => {
     try {
-      const result = guarded(() => evaluate(event))
+      const result = evaluate(event)
       if (typeof result === 'boolean') return result
-      throw new ExpressionError('type', 'the condition gave no boolean')
     } catch (error) {
-      if (error instanceof ExpressionError && error.code === 'missing') return false
-      throw error
+      if (isMissing(error)) return false // the usual case of a thin event: nothing more is made of it
+      throw classified(error)
     }
+    throw new ExpressionError('type', 'the condition gave no boolean')
   }
 }
 
 function compile(source: string): { evaluate: (event: RelayEvent) => unknown; type: string } {
   return guarded(() => {
     const parsed = environment.parse(source)
-    const { valid, type, error } = parsed.check()
-    if (!valid) throw error instanceof CelTypeError ? uncheckable(error, source) : error
+    const { error, type } = parsed.check()
+    if (error !== undefined) throw error instanceof CelTypeError ? uncheckable(error, source) : classified(error)
     return { evaluate: (event): unknown => parsed({ event: viewOf(event) }), type: type ?? 'dyn' }
   })
 }
@@ -90,16 +90,18 @@ function guarded<T>(work: () => T): T {
 
 function classified(error: unknown): ExpressionError {
   if (error instanceof ExpressionError) return error
-  if (error instanceof TooDeep) return new ExpressionError('limit', error.message)
   const cause = { cause: error }
   if (error instanceof ParseError)
     return new ExpressionError(error.code === 'limit_exceeded' ? 'limit' : 'syntax', error.summary, error.range?.start, cause)
   if (error instanceof CelTypeError) return new ExpressionError('type', error.summary, error.range?.start, cause)
   if (error instanceof EvaluationError) {
-    const code = missingCodes.has(error.code) ? 'missing' : 'evaluation'
-    return new ExpressionError(code, error.summary, error.range?.start, cause)
+    return new ExpressionError(isMissing(error) ? 'missing' : 'evaluation', error.summary, error.range?.start, cause)
   }
   return new ExpressionError(error instanceof RangeError ? 'limit' : 'evaluation', messageOf(error), undefined, cause)
+}
+
+function isMissing(error: unknown): boolean {
+  return error instanceof EvaluationError && missingCodes.has(error.code)
 }
 
 /** A name that does not exist gets the nearest one that does. */
@@ -122,6 +124,7 @@ function uncheckable(error: CelTypeError, source: string): ExpressionError {
 }
 
 function toJson(value: unknown): unknown {
+  if (value === tooDeep) throw new ExpressionError('limit', "the value is nested deeper than expressions see an event's data")
   if (typeof value === 'bigint') return Number.isSafeInteger(Number(value)) ? Number(value) : value.toString()
   if (typeof value !== 'object' || value === null) return value ?? null
   if (value instanceof Optional) return toJson(value.hasValue() ? value.value() : null)

@@ -78,7 +78,7 @@ function mapTest(fields: Pattern): Test {
 
 function typeTest(node: PatternNode): Test {
   const names = isMap(node) ? [] : scalarsOf(node).filter((name) => typeof name === 'string')
-  const exact = new Set(names.filter((name) => !name.includes('*')).flatMap((name) => [name, sameType.get(name) ?? name]))
+  const exact = new Set(names.flatMap((name) => (name.includes('*') ? [] : [name, sameType.get(name) ?? name])))
   const globs = names.filter((name) => name.includes('*')).map(globTest)
   return (type) => typeof type === 'string' && (exact.has(type) || globs.some((matches) => matches(type)))
 }

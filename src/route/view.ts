@@ -3,18 +3,17 @@
  * this view covers: an object that owns a key `constructor` is taken for a foreign class, and types are derived
  * recursively, so that deep nesting costs stack and memory.
  */
+import { randomUUID } from 'node:crypto'
 import type { RelayEvent } from '../types.ts'
 
 /** Far beyond any envelope, far below what recursion notices. */
 const maxDataDepth = 64
 
-/** Thrown when an expression touches data that is nested too deeply to look at. */
-export class TooDeep extends Error {
-  constructor() {
-    super(`the event's data is nested more than ${maxDataDepth} levels deep`)
-    this.name = 'TooDeep'
-  }
-}
+/**
+ * Stands for what lies deeper: expressions that look elsewhere never meet it, and a result that holds it is refused, see
+ * expression.ts. Random, so that no event can hold it.
+ */
+export const tooDeep = `nested more than ${maxDataDepth} levels deep, ${randomUUID()}`
 
 const views = new WeakMap<RelayEvent, RelayEvent>()
 
@@ -43,20 +42,19 @@ function createView(event: RelayEvent): RelayEvent {
 
 function safely<T>(json: T): T
 function safely(json: unknown): unknown {
-  return inspect(json, 0) === 'plain' ? json : asMaps(json)
+  return isPlain(json, 0) ? json : asMaps(json, 0)
 }
 
-function inspect(json: unknown, depth: number): 'plain' | 'unusual' {
-  if (typeof json !== 'object' || json === null) return 'plain'
-  if (depth >= maxDataDepth) throw new TooDeep()
-  let found: 'plain' | 'unusual' = Object.hasOwn(json, 'constructor') ? 'unusual' : 'plain'
-  for (const child of Object.values(json)) if (inspect(child, depth + 1) === 'unusual') found = 'unusual'
-  return found
+function isPlain(json: unknown, depth: number): boolean {
+  if (typeof json !== 'object' || json === null) return true
+  if (depth >= maxDataDepth || Object.hasOwn(json, 'constructor')) return false
+  return Object.values(json).every((child) => isPlain(child, depth + 1))
 }
 
 /** The same value with a Map for every object: a Map's keys are never taken for members. */
-function asMaps(json: unknown): unknown {
-  if (Array.isArray(json)) return json.map(asMaps)
+function asMaps(json: unknown, depth: number): unknown {
   if (typeof json !== 'object' || json === null) return json
-  return new Map(Object.entries(json).map(([key, value]) => [key, asMaps(value)]))
+  if (depth >= maxDataDepth) return tooDeep
+  if (Array.isArray(json)) return json.map((child) => asMaps(child, depth + 1))
+  return new Map(Object.entries(json).map(([key, child]) => [key, asMaps(child, depth + 1)]))
 }

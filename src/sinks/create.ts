@@ -32,5 +32,7 @@ function createSink(name: string, config: SinkConfig, { config: { rules }, relay
       return createHttpSink({ name, config, log })
     case 'log':
       return createLogSink({ name })
+    default:
+      return config satisfies never
   }
 }

@@ -25,11 +25,11 @@ function stringifyDeep(root: unknown): string {
       parts.push(JSON.stringify(value) ?? 'null')
     } else if (Array.isArray(value)) {
       parts.push('[')
-      stack.push({ close: ']', rest: value.map((item): [undefined, unknown] => [undefined, item]).reverse(), first: true })
+      stack.push({ close: ']', rest: value.map((item): [undefined, unknown] => [undefined, item]).toReversed(), first: true })
     } else {
       parts.push('{')
       const entries = Object.entries(value).filter(([, item]) => item !== undefined)
-      stack.push({ close: '}', rest: entries.reverse(), first: true })
+      stack.push({ close: '}', rest: entries.toReversed(), first: true })
     }
   }
   write(root)

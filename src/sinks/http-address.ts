@@ -4,6 +4,7 @@
  */
 import { lookup as systemLookup } from 'node:dns/promises'
 import { isIP, type LookupFunction } from 'node:net'
+import { callbackify } from 'node:util'
 import ipaddr from 'ipaddr.js'
 
 export interface ResolvedAddress {
@@ -76,16 +77,15 @@ export function guardedLookup(lookup: Lookup): LookupFunction {
 
 /** `lookup` in the shape that `net.connect` calls, with `all` (Happy Eyeballs) and without. */
 export function socketLookup(lookup: Lookup): LookupFunction {
+  const lookupWithCallback = callbackify(lookup)
   return (host, options, callback) => {
-    lookup(host).then(
-      (addresses) => {
-        const first = addresses[0]
-        if (first === undefined) return callback(notFound(host), '')
-        if (options.all === true) return callback(null, [...addresses])
-        return callback(null, first.address, first.family)
-      },
-      (error: unknown) => callback(error instanceof Error ? error : new Error(String(error)), ''),
-    )
+    lookupWithCallback(host, (error, addresses) => {
+      if (error) return callback(error, '')
+      const first = addresses[0]
+      if (first === undefined) return callback(notFound(host), '')
+      if (options.all === true) return callback(null, [...addresses])
+      return callback(null, first.address, first.family)
+    })
   }
 }
 

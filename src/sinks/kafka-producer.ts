@@ -109,7 +109,7 @@ function createLink(config: SinkConfigOf<'kafka'>, log: Log) {
     connected,
     saslCause: () => sasl?.cause(),
     async close() {
-      await producer.disconnect()
+      await within(closeMs, producer.disconnect(), 'still busy').catch(() => undefined)
       sockets.close()
     },
   }

@@ -14,9 +14,6 @@ interface LogSinkOptions {
 }
 
 export function createLogSink({ name, write = process.stdout }: LogSinkOptions): Sink {
-  // A stream without a listener throws its errors into the process; here they come back through the callback of `write`.
-  const ignore = () => {}
-
   async function attempt(delivery: LeasedDelivery, signal: AbortSignal): Promise<Outcome> {
     try {
       // A reader that has stalled gets no further lines to keep in memory, however often this is retried.
@@ -32,7 +29,7 @@ export function createLogSink({ name, write = process.stdout }: LogSinkOptions):
 
   return {
     async start() {
-      
+      write.on('error', ignore)
     },
     deliver: (batch, signal) => oneByOne(batch, signal, { laneOf: () => name, attempt: (delivery) => attempt(delivery, signal) }),
     async close() {
@@ -41,6 +38,9 @@ export function createLogSink({ name, write = process.stdout }: LogSinkOptions):
     },
   }
 }
+
+/** A stream without a listener throws its errors into the process; here they come back through the callback of `write`. */
+function ignore(): void {}
 
 function lineOf({ id, rule, sink, replay, stored: { event } }: LeasedDelivery): string {
   const { webhook_id, source, type, subject } = event

@@ -170,7 +170,6 @@ function property(value: unknown, key: string): unknown {
 /** The client's own lines, at debug and without the token. What it says at debug holds whole messages, and is dropped. */
 function clientLogger(sink: string, hide: (text: string) => string, log: Log): Logger {
   const line = (...parts: unknown[]) => log.debug({ sink }, hide(`slack client: ${parts.map(String).join(' ')}`))
-  const nothing = () => {}
   return {
     debug: nothing,
     info: nothing,
@@ -181,3 +180,5 @@ function clientLogger(sink: string, hide: (text: string) => string, log: Log): L
     setName: nothing,
   }
 }
+
+function nothing(): void {}

@@ -10,18 +10,8 @@ export function columnText(value: unknown, kind: TableColumn['kind']): string | 
 }
 
 function scalarText(value: unknown): string {
-  switch (typeof value) {
-    case 'string':
-      return storable(value)
-    case 'number':
-    case 'bigint':
-    case 'boolean':
-      return String(value)
-    default:
-      if (value instanceof Date) return value.toISOString()
-      if (value instanceof Uint8Array) return `\\x${Buffer.from(value).toString('hex')}`
-      return jsonText(value)
-  }
+  if (typeof value === 'string') return storable(value)
+  return jsonText(value)
 }
 
 function jsonText(value: unknown): string {

@@ -58,7 +58,12 @@ export function timestamptzArray(values: readonly (Date | null)[]): Buffer {
   )
 }
 
-function fixed<T>(type: number, width: number, values: readonly (T | null)[], write: (out: Buffer, value: T, at: number) => number): Buffer {
+function fixed<T>(
+  type: number,
+  width: number,
+  values: readonly (T | null)[],
+  write: (out: Buffer, value: T, at: number) => number,
+): Buffer {
   let size = headerBytes
   for (const value of values) size += 4 + (value === null ? 0 : width)
   const out = header(type, values.length, size)

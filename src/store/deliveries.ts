@@ -1,8 +1,9 @@
 /** The statements of a delivery's life after its insert: claim, outcome, release, takeover, expiry. */
 import type { FailureCode } from '../errors.ts'
-import { parseBody, readEvent } from '../route/event.ts'
+import { readEvent } from '../route/event.ts'
 import type { Lease, LeasedDelivery, Scheme, StoredEvent } from '../types.ts'
 import { boolArray, int8Array, textArray } from './binary-array.ts'
+import { parseJson } from '../verify/json.ts'
 import type { Pool } from './pool.ts'
 
 /** Takeovers after which a delivery is dead: one that kills its process cannot do so for ever. */
@@ -59,7 +60,10 @@ export interface EventRow {
 }
 
 /** @returns up to `limit` deliveries, all under one new lease, oldest first */
-export async function claimDeliveries(pool: Pool, { sink, rules, limit, holder, leaseMs, leaseMarginMs }: ClaimOptions): Promise<LeasedDelivery[]> {
+export async function claimDeliveries(
+  pool: Pool,
+  { sink, rules, limit, holder, leaseMs, leaseMarginMs }: ClaimOptions,
+): Promise<LeasedDelivery[]> {
   const lease: Lease = { id: '', until: performance.now() + leaseMs - leaseMarginMs }
   const { rows } = await pool.query<ClaimedRow>({ name: 'claim', text: claim, values: [sink, rules, limit, holder, leaseMs] })
   return rows.map((row) => {
@@ -69,13 +73,13 @@ export async function claimDeliveries(pool: Pool, { sink, rules, limit, holder, 
 }
 
 export function storedEvent(row: EventRow): StoredEvent {
-  const claimsMetadata = row.claims_metadata === null ? undefined : parseBody(row.claims_metadata)
+  const claimsMetadata = row.claims_metadata === null ? undefined : parseJson(row.claims_metadata)
   const { event, time } = readEvent({
     source: row.source,
     webhookId: row.webhook_id,
     scheme: row.scheme,
     receivedAt: row.received_at,
-    json: parseBody(row.body),
+    json: parseJson(row.body),
     ...(isRecord(claimsMetadata) ? { claimsMetadata } : {}),
   })
   return { id: row.event_id, event, time: time ?? row.received_at, body: row.body }
@@ -132,7 +136,11 @@ select id from changed`
  * @param finishedLeases leases that cover nothing any more
  * @returns ids that were written; a missing one belongs to somebody else now
  */
-export async function endDeliveries(pool: Pool, ends: readonly DeliveryEnd[], finishedLeases: readonly string[]): Promise<Set<string>> {
+export async function endDeliveries(
+  pool: Pool,
+  ends: readonly DeliveryEnd[],
+  finishedLeases: readonly string[],
+): Promise<Set<string>> {
   const { rows } = await pool.query<[string]>({
     name: 'end',
     rowMode: 'array',

@@ -4,12 +4,12 @@
  */
 export interface GroupOptions<T, R> {
   /** Writes a group and gives one result an item, in order. A rejection rejects every item of the group. */
-  write(items: readonly T[]): Promise<readonly R[]>
+  write: (items: readonly T[]) => Promise<readonly R[]>
   /** Items in one group at most. */
   maxItems: number
   /** Sum of `weigh` in one group at most, whatever its unit. A single heavier item goes alone. */
   maxWeight?: number
-  weigh?(item: T): number
+  weigh?: (item: T) => number
 }
 
 export interface Group<T, R> {
@@ -53,7 +53,8 @@ export function createGroup<T, R>({ write, maxItems, maxWeight = Infinity, weigh
       const entries = take()
       try {
         const results = await write(entries.map((entry) => entry.item))
-        if (results.length !== entries.length) throw new Error(`a group of ${entries.length} came back with ${results.length} results`)
+        if (results.length !== entries.length)
+          throw new Error(`a group of ${entries.length} came back with ${results.length} results`)
         for (const [index, result] of results.entries()) entries[index]?.resolve(result)
       } catch (error) {
         for (const entry of entries) entry.reject(error)

@@ -52,7 +52,10 @@ export interface AttemptRow {
   message: string
 }
 
-export async function findDelivery(pool: Pool, id: string): Promise<{ delivery: DeliveryRow; attempts: AttemptRow[]; body: Buffer } | undefined> {
+export async function findDelivery(
+  pool: Pool,
+  id: string,
+): Promise<{ delivery: DeliveryRow; attempts: AttemptRow[]; body: Buffer } | undefined> {
   const { rows } = await pool.query<DeliveryRow & { body: Buffer }>(
     `select ${columns}, e.body from gemini_relay.deliveries d join gemini_relay.events e on e.id = d.event_id where d.id = $1`,
     [id],

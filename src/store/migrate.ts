@@ -75,9 +75,13 @@ async function refuseOldServer(client: PoolClient): Promise<void> {
 function refuseOldBinary(minBinaries: readonly string[]): void {
   const needed = minBinaries.toSorted(compareVersions).at(-1)
   if (needed === undefined || compareVersions(version, needed) >= 0) return
-  throw new RelayError('schema_too_new', `the database was migrated by a newer gemini-relay: this is ${version}, it needs ${needed} or newer`, {
-    hint: 'install the newer version, or point DATABASE_URL at another database',
-  })
+  throw new RelayError(
+    'schema_too_new',
+    `the database was migrated by a newer gemini-relay: this is ${version}, it needs ${needed} or newer`,
+    {
+      hint: 'install the newer version, or point DATABASE_URL at another database',
+    },
+  )
 }
 
 function compareVersions(a: string, b: string): number {

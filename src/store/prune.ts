@@ -52,12 +52,13 @@ export interface Pruner {
 export function createPruner({ pool, retentionMs, log }: { pool: Pool; retentionMs: number; log: Log }): Pruner {
   let timer: NodeJS.Timeout | undefined
   let running: Promise<void> = Promise.resolve()
-  let stopped = false
+  const stop = new AbortController()
+  const stopping = stop.signal
 
   async function prune(): Promise<void> {
     let events = 0
     try {
-      for (let pruned = batchSize; pruned === batchSize && !stopped; events += pruned) {
+      for (let pruned = batchSize; pruned === batchSize && !stopping.aborted; events += pruned) {
         pruned = await pruneBatch(pool, retentionMs)
         await sleep(pauseMs)
       }
@@ -65,7 +66,7 @@ export function createPruner({ pool, retentionMs, log }: { pool: Pool; retention
     } catch (error) {
       log.warn({ error: messageOf(error) }, 'pruning failed: next try in ten minutes')
     }
-    if (stopped) return
+    if (stopping.aborted) return
     timer = setTimeout(() => {
       running = prune()
     }, everyMs)
@@ -77,7 +78,7 @@ export function createPruner({ pool, retentionMs, log }: { pool: Pool; retention
       running = prune()
     },
     async stop() {
-      stopped = true
+      stop.abort()
       clearTimeout(timer)
       await running
     },

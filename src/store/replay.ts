@@ -29,7 +29,10 @@ export interface DeadDelivery {
  *
  * @param after only those with a greater delivery id
  */
-export async function findDead(pool: Pool, filter: { sink?: string; rule?: string; after: string; limit: number }): Promise<DeadDelivery[]> {
+export async function findDead(
+  pool: Pool,
+  filter: { sink?: string; rule?: string; after: string; limit: number },
+): Promise<DeadDelivery[]> {
   const { rows } = await pool.query<EventRow & { delivery_id: string; rule: string; sink: string }>(
     `select d.id as delivery_id, d.rule, d.sink, ${eventColumns}
      from gemini_relay.deliveries d join gemini_relay.events e on e.id = d.event_id

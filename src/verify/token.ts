@@ -104,7 +104,7 @@ function readHeader(token: string, algorithms: readonly TokenAlgorithm[]): { alg
   const header = decodeHeader(token)
   const alg = algorithms.find((known) => known === header.alg)
   if (alg === undefined) throw invalid("the token's algorithm is not accepted")
-  if (false) throw invalid('the token asks for an extension that is not supported')
+  if (Object.hasOwn(header, 'crit')) throw invalid('the token asks for an extension that is not supported')
   if (header.kid !== undefined && typeof header.kid !== 'string') throw invalid('the token is malformed')
   return { alg, kid: header.kid }
 }

@@ -191,20 +191,20 @@ describe('a JWKS that cannot be reached', () => {
   })
 })
 
-describe('the background refresh', () => {
-  /** The refresh's own timers are moved by hand; everything else is real. */
-  async function started(cacheControl: string | undefined) {
-    const server = await startServer()
-    server.setCacheControl(cacheControl)
-    let failures = 0
-    const log = pino({ base: null }, { write: (line: string) => (failures += line.includes('could not be fetched') ? 1 : 0) })
-    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
-    const { verifier, send } = verifierOf(server.url, { log })
-    verifier.start()
-    await until(() => verifier.readiness().ready)
-    return { server, send, verifier, failures: () => failures }
-  }
+/** The refresh's own timers are moved by hand; everything else is real. */
+async function started(cacheControl: string | undefined) {
+  const server = await startServer()
+  server.setCacheControl(cacheControl)
+  let failures = 0
+  const log = pino({ base: null }, { write: (line: string) => (failures += line.includes('could not be fetched') ? 1 : 0) })
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+  const { verifier, send } = verifierOf(server.url, { log })
+  verifier.start()
+  await until(() => verifier.readiness().ready)
+  return { server, send, verifier, failures: () => failures }
+}
 
+describe('the background refresh', () => {
   it.each([
     ['an hour by default', undefined, 3_600_000],
     ['an hour where the answer says nothing of it', 'no-cache', 3_600_000],

@@ -122,14 +122,12 @@ kafkaSuite('the kafka sink, read back by kcat', (kafka) => {
       { brokers: kafka().brokers, topic: first },
       { plain: {}, urgent: { topic: second, key: 'event.source + "/" + event.webhook_id' } },
     )
-    const event = (webhook_id: string) => ({ webhook_id, subject: 's' })
-
     const outcomes = await deliver(
       sink,
-      leasedDelivery({ rule: 'plain', event: event('a') }),
-      leasedDelivery({ rule: 'urgent', event: event('b') }),
-      leasedDelivery({ rule: 'plain', event: event('c') }),
-      leasedDelivery({ rule: 'urgent', event: event('d') }),
+      leasedDelivery({ rule: 'plain', event: { webhook_id: 'a', subject: 's' } }),
+      leasedDelivery({ rule: 'urgent', event: { webhook_id: 'b', subject: 's' } }),
+      leasedDelivery({ rule: 'plain', event: { webhook_id: 'c', subject: 's' } }),
+      leasedDelivery({ rule: 'urgent', event: { webhook_id: 'd', subject: 's' } }),
     )
     expect(outcomes).toEqual([delivered, delivered, delivered, delivered])
     expect((await readTopic(kafka(), first)).map(({ key, headers }) => [key, headers['webhook-id']])).toEqual([
@@ -318,7 +316,7 @@ ownKafkaSuite('the kafka sink on a way that fails', (kafka) => {
     const sink = openSink({ ...throughProxy(), topic, timeout: '2s' })
     const way = await proxy()
     expect(await deliver(sink, leasedDelivery())).toEqual([delivered])
-    way.stall()
+    void way.stall()
     expect(await deliver(sink, leasedDelivery())).toEqual([failedWith('timeout', String(kafka().own.proxyPort))])
     expect(await deliver(sink, leasedDelivery())).toEqual([failedWith('unavailable', String(kafka().own.proxyPort))])
   })
@@ -328,9 +326,10 @@ ownKafkaSuite('the kafka sink on a way that fails', (kafka) => {
     const sink = openSink({ ...throughProxy(), topic })
     const way = await proxy()
     expect(await deliver(sink, leasedDelivery())).toEqual([delivered])
-    way.stall()
+    const underWay = way.stall()
     const abort = new AbortController()
     const busy = sink.deliver([leasedDelivery(), leasedDelivery()], abort.signal)
+    await underWay
     abort.abort()
     expect(await busy).toEqual([failedWith('timeout', 'Kafka'), failedWith('timeout', 'Kafka')])
     // The request itself would be waited for 5 s.

@@ -329,7 +329,8 @@ describe('the slack sink', () => {
   })
 
   test('a token with a line break is a configuration error that does not show it', () => {
-    const build = () => sinkOn(slack.url, { config: { token: `${token}\n` } })
+    const { url } = slack
+    const build = () => sinkOn(url, { config: { token: `${token}\n` } })
     expect(build).toThrow(RelayError)
     expect(build).toThrow(/^sink ops: `token` (?!.*verysecret)/)
   })

@@ -1,4 +1,4 @@
-import { createHash, createHmac, generateKeyPairSync, sign } from 'node:crypto'
+import { createHash, createHmac, createPublicKey, generateKeyPairSync, sign } from 'node:crypto'
 import { exportJWK } from 'jose'
 import { afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { startJwksServer, type JwksServer } from '../../src/emulator/jwks-server.ts'
@@ -62,7 +62,11 @@ function forged(header: unknown, claims: unknown, signer: (input: string) => Buf
     'webhook-signature': `${input}.${signer(input).toString('base64url')}`,
   }
 }
+const secondsFromNow = (seconds: number) => new Date((nowSeconds + seconds) * 1_000)
 const byKey = (input: string) => sign('sha256', Buffer.from(input), key.privateKey)
+const unnamed = () => forged({ alg: 'RS256' }, { aud: audience }, byKey)
+const nested = (inner: string) => `${'['.repeat(4_000)}${inner}${']'.repeat(4_000)}`
+const nestedEvent = (inner: string) => `{"type":"t","data":${nested(inner)}}`
 
 describe('a request with a token', () => {
   it('passes when a published key signed the token, and carries what must be bound', async () => {
@@ -113,7 +117,6 @@ describe('a request with a token', () => {
     const { send, verify } = await setUp()
     expect(await send({ audience: 'another-project' })).toBe('token_invalid')
     expect(await verify(await signJwt({ ...message, key }))).toBe('token_invalid')
-    expect(await send({ claims: { aud: ['x', audience] } })).toBe('verified')
     expect(await verify(forged({ alg: 'RS256', kid: 'one' }, { aud: ['x', audience] }, byKey))).toBe('verified')
     expect(await verify(forged({ alg: 'RS256', kid: 'one' }, { aud: [[audience]] }, byKey))).toBe('token_invalid')
     const any = await setUp({ audience: 'any' })
@@ -122,13 +125,12 @@ describe('a request with a token', () => {
 
   it('passes until a minute after it expired and from a minute before it begins', async () => {
     const { send, verified } = await setUp()
-    const at = (seconds: number) => new Date((nowSeconds + seconds) * 1_000)
-    expect(await send({ expiresAt: at(-59) })).toBe('verified')
-    expect(await send({ expiresAt: at(-60) })).toBe('token_invalid')
-    expect(await send({ notBefore: at(60) })).toBe('verified')
-    expect(await send({ notBefore: at(61) })).toBe('token_invalid')
-    const result = await verified(await signJwt({ ...message, key, audience, expiresAt: at(600) }))
-    expect(result.token?.expiresAt).toEqual(at(660))
+    expect(await send({ expiresAt: secondsFromNow(-59) })).toBe('verified')
+    expect(await send({ expiresAt: secondsFromNow(-60) })).toBe('token_invalid')
+    expect(await send({ notBefore: secondsFromNow(60) })).toBe('verified')
+    expect(await send({ notBefore: secondsFromNow(61) })).toBe('token_invalid')
+    const result = await verified(await signJwt({ ...message, key, audience, expiresAt: secondsFromNow(600) }))
+    expect(result.token?.expiresAt).toEqual(secondsFromNow(660))
   })
 
   it.each([
@@ -156,22 +158,22 @@ describe('a request with a token', () => {
 })
 
 describe('a forged token', () => {
-  const claims = { aud: audience }
+  const audienceOnly = { aud: audience }
 
   it('without an algorithm is refused', async () => {
     const { verify } = await setUp()
     for (const alg of ['none', 'None', 'NONE', '', undefined])
-      expect(await verify(forged({ alg, kid: 'one' }, claims))).toBe('token_invalid')
+      expect(await verify(forged({ alg, kid: 'one' }, audienceOnly))).toBe('token_invalid')
   })
 
   it('made with the public key as an HMAC secret is refused', async () => {
     const { verify } = await setUp()
-    const pem = generateKeyPairSync('rsa', { modulusLength: 2_048 }).publicKey.export({ type: 'spki', format: 'pem' })
+    const pem = createPublicKey(key.privateKey).export({ type: 'spki', format: 'pem' })
     const secrets = [JSON.stringify(key.publicJwk), Buffer.from(key.publicJwk.n ?? '', 'base64url'), pem]
     for (const secret of secrets) {
       const hmac = (input: string) => createHmac('sha256', secret).update(input).digest()
-      expect(await verify(forged({ alg: 'HS256', kid: 'one' }, claims, hmac))).toBe('token_invalid')
-      expect(await verify(forged({ alg: 'RS256', kid: 'one' }, claims, hmac))).toBe('token_invalid')
+      expect(await verify(forged({ alg: 'HS256', kid: 'one' }, audienceOnly, hmac))).toBe('token_invalid')
+      expect(await verify(forged({ alg: 'RS256', kid: 'one' }, audienceOnly, hmac))).toBe('token_invalid')
     }
   })
 
@@ -182,8 +184,8 @@ describe('a forged token', () => {
     const byStranger = (input: string) => sign('sha256', Buffer.from(input), stranger.privateKey)
     const extras = [{ jwk: stranger.publicJwk }, { jku: mallory.url }, { x5u: mallory.url }, { x5c: ['MIIB'] }]
     for (const extra of extras) {
-      expect(await verify(forged({ alg: 'RS256', kid: 'one', ...extra }, claims, byStranger))).toBe('token_invalid')
-      expect(await verify(forged({ alg: 'RS256', ...extra }, claims, byStranger))).toBe('token_invalid')
+      expect(await verify(forged({ alg: 'RS256', kid: 'one', ...extra }, audienceOnly, byStranger))).toBe('token_invalid')
+      expect(await verify(forged({ alg: 'RS256', ...extra }, audienceOnly, byStranger))).toBe('token_invalid')
     }
     expect(mallory.requests()).toBe(0)
     expect(server.requests()).toBe(2)
@@ -198,24 +200,30 @@ describe('a forged token', () => {
 
   it('that asks for an extension is refused, also when a trusted key signed it', async () => {
     const { verify } = await setUp()
-    expect(await verify(forged({ alg: 'RS256', kid: 'one', crit: ['exp'], exp: 1 }, claims, byKey))).toBe('token_invalid')
-    expect(await verify(forged({ alg: 'RS256', kid: 'one', crit: ['b64'], b64: false }, claims, byKey))).toBe('token_invalid')
-    expect(await verify(forged({ alg: 'RS256', kid: 'one', crit: ['b64'], b64: true }, claims, byKey))).toBe('token_invalid')
+    expect(await verify(forged({ alg: 'RS256', kid: 'one', crit: ['exp'], exp: 1 }, audienceOnly, byKey))).toBe('token_invalid')
+    expect(await verify(forged({ alg: 'RS256', kid: 'one', crit: ['b64'], b64: false }, audienceOnly, byKey))).toBe(
+      'token_invalid',
+    )
+    expect(await verify(forged({ alg: 'RS256', kid: 'one', crit: ['b64'], b64: true }, audienceOnly, byKey))).toBe(
+      'token_invalid',
+    )
   })
 
   it.each([
-    ['e30.e30.', 'an empty header'],
-    ['!.e30.AAAA', 'what is not base64url'],
-    [`${part('[]')}.e30.AAAA`, 'a list for a header'],
-    [`${part('null')}.e30.AAAA`, 'null for a header'],
-    [`${part({ alg: 'RS256', kid: 7 })}.e30.AAAA`, 'a number for a kid'],
-    [`${part({ alg: 'RS256', kid: {} })}.e30.AAAA`, 'an object for a kid'],
-    [`${part({ alg: ['RS256'] })}.e30.AAAA`, 'a list of algorithms'],
-    [`${part('{"alg":"RS256","__proto__":{"kid":"one"}}')}.e30.A`, 'a prototype'],
-    [`${'A'.repeat(16_380)}.e30.A`, '16 KiB'],
-  ])('that starts %s… is refused: %s', async (token) => {
+    ['an empty header', 'e30.e30.', 'token_invalid'],
+    ['a list for a header', `${part('[]')}.e30.AAAA`, 'token_invalid'],
+    ['null for a header', `${part('null')}.e30.AAAA`, 'token_invalid'],
+    ['a number for a kid', `${part({ alg: 'RS256', kid: 7 })}.e30.AAAA`, 'token_invalid'],
+    ['an object for a kid', `${part({ alg: 'RS256', kid: {} })}.e30.AAAA`, 'token_invalid'],
+    ['a list of algorithms', `${part({ alg: ['RS256'] })}.e30.AAAA`, 'token_invalid'],
+    ['its algorithm in a prototype', `${part('{"__proto__":{"alg":"RS256","kid":"one"}}')}.e30.AAAA`, 'token_invalid'],
+    ['a signature of one character', `${part({ alg: 'RS256', kid: 'one' })}.e30.A`, 'token_invalid'],
+    ['more than 16 KiB', `${'A'.repeat(16_380)}.e30.A`, 'token_invalid'],
+    ['a character that is not base64url', '!.e30.AAAA', 'signature_mismatch'],
+    ['four parts', 'e30.e30.e30.AAAA', 'signature_mismatch'],
+  ])('with %s is refused', async (_what, token, code) => {
     const { verify } = await setUp()
-    expect(['token_invalid', 'signature_mismatch']).toContain(await verify({ ...forged({}, {}), 'webhook-signature': token }))
+    expect(await verify({ ...forged({}, {}), 'webhook-signature': token })).toBe(code)
   })
 
   it.each(['[]', 'null', '"x"', 'x', '', '{"aud":"my-project"'])(
@@ -230,7 +238,9 @@ describe('a forged token', () => {
     const weak = generateKeyPairSync('rsa', { modulusLength: 1_024 })
     const { verify } = await setUp({ keys: [{ ...(await exportJWK(weak.publicKey)), kid: 'weak' }, key.publicJwk] })
     expect(
-      await verify(forged({ alg: 'RS256', kid: 'weak' }, claims, (input) => sign('sha256', Buffer.from(input), weak.privateKey))),
+      await verify(
+        forged({ alg: 'RS256', kid: 'weak' }, audienceOnly, (input) => sign('sha256', Buffer.from(input), weak.privateKey)),
+      ),
     ).toBe('token_invalid')
   })
 
@@ -289,7 +299,6 @@ describe('the key of a token', () => {
   it('is each of the right type, at most eight, when the token names none', async () => {
     const { kid: _kid, ...nameless } = key.publicJwk
     const others = Array.from({ length: 7 }, () => stranger.publicJwk)
-    const unnamed = () => forged({ alg: 'RS256' }, { aud: audience }, byKey)
     const eighth = await setUp({ keys: [elliptic.publicJwk, ...others, nameless] })
     expect(await eighth.verify(unnamed())).toBe('verified')
     const ninth = await setUp({ keys: [...others, stranger.publicJwk, nameless] })
@@ -350,11 +359,9 @@ describe('a token whose claims hold the event', () => {
 
   it('may nest deeply, and is compared all the same', async () => {
     const { verify } = await setUp()
-    const nested = (inner: string) => `${'['.repeat(4_000)}${inner}${']'.repeat(4_000)}`
-    const event = (inner: string) => `{"type":"t","data":${nested(inner)}}`
-    const headers = forged({ alg: 'RS256', kid: 'one' }, `{"aud":"${audience}",${event('1').slice(1)}`, byKey)
-    expect(await verify(headers, event('1'))).toBe('verified')
-    expect(await verify(headers, event('2'))).toBe('body_mismatch')
+    const headers = forged({ alg: 'RS256', kid: 'one' }, `{"aud":"${audience}",${nestedEvent('1').slice(1)}`, byKey)
+    expect(await verify(headers, nestedEvent('1'))).toBe('verified')
+    expect(await verify(headers, nestedEvent('2'))).toBe('body_mismatch')
   })
 })
 

@@ -1,6 +1,6 @@
 /** A database of one's own for a test file. */
 import { randomBytes } from 'node:crypto'
-import pg from 'pg'
+import { Client } from 'pg'
 import { inject } from 'vitest'
 
 export interface TestDatabase {
@@ -22,7 +22,7 @@ function withDatabase(url: string, name: string): string {
 }
 
 async function query(url: string, sql: string): Promise<void> {
-  const client = new pg.Client({ connectionString: url })
+  const client = new Client({ connectionString: url })
   await client.connect()
   try {
     await client.query(sql)

@@ -4,8 +4,8 @@ import { createServer as createTlsServer, type TlsOptions } from 'node:tls'
 
 export interface KafkaProxy {
   port: number
-  /** Nothing passes any more, in either direction; connections stay open. */
-  stall(): void
+  /** Nothing passes any more, in either direction; connections stay open. Resolves when the client's next bytes are held back. */
+  stall(): Promise<void>
   /** Ends every connection and refuses new ones. */
   stop(): Promise<void>
 }
@@ -24,6 +24,7 @@ export interface KafkaProxyOptions {
 export async function startKafkaProxy({ upstreamPort, port = 0, tls, cutAt }: KafkaProxyOptions): Promise<KafkaProxy> {
   const sockets = new Set<Socket>()
   let stalled = false
+  let held: (() => void) | undefined
   const server = tls ? createTlsServer(tls, pass) : createServer(pass)
 
   function pass(client: Socket): void {
@@ -40,7 +41,8 @@ export async function startKafkaProxy({ upstreamPort, port = 0, tls, cutAt }: Ka
     client.on('data', (bytes) => {
       // Clients that await each answer, as when they authenticate, send one request at a time: length, then api key.
       if (bytes.length >= 6 && bytes.readInt16BE(4) === cutAt) client.destroy()
-      else if (!stalled) broker.write(bytes)
+      else if (stalled) held?.()
+      else broker.write(bytes)
     })
     broker.on('data', (bytes) => {
       if (!stalled) client.write(bytes)
@@ -55,6 +57,9 @@ export async function startKafkaProxy({ upstreamPort, port = 0, tls, cutAt }: Ka
     port: address !== null && typeof address === 'object' ? address.port : port,
     stall: () => {
       stalled = true
+      return new Promise((resolve) => {
+        held = resolve
+      })
     },
     stop: async () => {
       const closed = new Promise((resolve) => server.close(resolve))

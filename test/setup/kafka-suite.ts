@@ -35,11 +35,8 @@ export function ownKafkaSuite(name: string, body: (kafka: () => TestKafka & { ow
 }
 
 function suite(name: string, reason: string, body: (kafka: () => TestKafka) => void): void {
-  if (reason !== '') {
-    describe.skip(`${name} (skipped: ${reason})`, () => body(missing))
-    return
-  }
-  describe(name, () => {
+  const title = reason === '' ? name : `${name} (skipped: ${reason})`
+  describe.skipIf(reason !== '')(title, () => {
     let broker: TestKafka | undefined
     beforeAll(async () => {
       broker = await kafkaBroker()
@@ -118,7 +115,7 @@ export async function readTopic({ brokers }: TestKafka, topic: string): Promise<
     .split('\n')
     .filter((line) => line !== '')
     .map((line) => kcatRecord.parse(JSON.parse(line)))
-    .sort((a, b) => a.partition - b.partition || a.offset - b.offset)
+    .toSorted((a, b) => a.partition - b.partition || a.offset - b.offset)
     .map(({ key, payload, headers }) => ({ key, value: payload, headers: pairs(headers) }))
 }
 

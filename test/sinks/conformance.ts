@@ -54,7 +54,6 @@ export function sinkConformance(name: string, { make, neverLimits, neverRefuses 
   describe(`the ${name} sink does what every sink does${limits}${refusals}`, { timeout: boundMs }, () => {
     let under: SinkUnderTest
     let open = false
-    const never = new AbortController().signal
 
     beforeEach(async () => {
       under = await make()
@@ -129,31 +128,39 @@ export function sinkConformance(name: string, { make, neverLimits, neverRefuses 
       expect(identities(await under.received()).size).toBe(2)
     })
 
-    if (neverRefuses === undefined) {
-      test('a failure that will not pass is reported as one, with a message', async () => {
-        if (under.failPermanently === undefined)
-          throw new Error('say how this sink fails for good, or why it never does (neverRefuses)')
-        await under.failPermanently()
-        const outcomes = await under.sink.deliver([under.delivery(1)], never)
-        expect(outcomes.map(verdict)).toEqual(['permanent'])
-        expect(outcomes).toEqual([expect.objectContaining({ message: expect.stringMatching(/\w{3}/) })])
-        expect(await under.received()).toEqual([])
-      })
-    }
-
-    if (neverLimits === undefined) {
-      test('a rate limit is reported with the wait that was asked for', async () => {
-        if (under.limit === undefined) throw new Error('say how to limit this sink, or why it never is (neverLimits)')
-        await under.limit(3_000)
-        const outcomes = await under.sink.deliver([under.delivery(1), under.delivery(2)], never)
-        const limited = { status: 'failed', code: 'rate_limited', retryAfterMs: 3_000 }
-        expect(outcomes).toMatchObject([limited, limited])
-        await under.recover()
-        expect(await under.sink.deliver([under.delivery(1)], never)).toEqual([{ status: done }])
-      })
-    }
+    if (neverRefuses === undefined) failsForGood(() => under)
+    if (neverLimits === undefined) obeysLimits(() => under)
   })
 }
+
+function failsForGood(made: () => SinkUnderTest): void {
+  test('a failure that will not pass is reported as one, with a message', async () => {
+    const under = made()
+    if (under.failPermanently === undefined)
+      throw new Error('say how this sink fails for good, or why it never does (neverRefuses)')
+    await under.failPermanently()
+    const outcomes = await under.sink.deliver([under.delivery(1)], never)
+    expect(outcomes.map(verdict)).toEqual(['permanent'])
+    expect(outcomes).toEqual([expect.objectContaining({ message: expect.stringMatching(/\w{3}/) })])
+    expect(await under.received()).toEqual([])
+  })
+}
+
+function obeysLimits(made: () => SinkUnderTest): void {
+  test('a rate limit is reported with the wait that was asked for', async () => {
+    const under = made()
+    if (under.limit === undefined) throw new Error('say how to limit this sink, or why it never is (neverLimits)')
+    await under.limit(3_000)
+    const outcomes = await under.sink.deliver([under.delivery(1), under.delivery(2)], never)
+    const limited = { status: 'failed', code: 'rate_limited', retryAfterMs: 3_000 }
+    expect(outcomes).toMatchObject([limited, limited])
+    await under.recover()
+    expect(await under.sink.deliver([under.delivery(1)], never)).toEqual([{ status: done }])
+  })
+}
+
+/** A signal that does not abort. */
+const never = new AbortController().signal
 
 const timeout = { status: 'failed', code: 'timeout' }
 

@@ -30,21 +30,17 @@ function issuesOf(yaml: string, env: Env = {}, files: Record<string, string> = {
   return []
 }
 
-/** Expects issues exactly where the configuration has a `¶`, in that order. */
-function expectIssues(marked: string, messages: readonly string[], env: Env = {}, files: Record<string, string> = {}): void {
-  const places = marked
-    .split('¶')
-    .slice(0, -1)
-    .map((_, index) =>
-      placeOf(
-        marked
-          .split('¶')
-          .slice(0, index + 1)
-          .join(''),
-      ),
-    )
-  expect(places).toHaveLength(messages.length)
-  expect(issuesOf(marked.replaceAll('¶', ''), env, files)).toEqual(places.map((place, index) => `${place} ${messages[index]}`))
+/**
+ * The messages of the issues of a configuration that marks with `¶` where each is to be, in the order of the file.
+ * One that is elsewhere says so, and does not equal what a test expects.
+ */
+function issuesAtMarks(marked: string, env: Env = {}, files: Record<string, string> = {}): string[] {
+  const pieces = marked.split('¶')
+  const places = pieces.slice(0, -1).map((_, index) => placeOf(pieces.slice(0, index + 1).join('')))
+  return issuesOf(pieces.join(''), env, files).map((issue, index) => {
+    const place = `${places[index] ?? 'nowhere'} `
+    return issue.startsWith(place) ? issue.slice(place.length) : `${issue} (not at ${place})`
+  })
 }
 
 function placeOf(before: string): string {
@@ -59,6 +55,18 @@ function thrown(work: () => unknown): unknown {
     return error
   }
   throw new Error('nothing was thrown')
+}
+
+function warningsOf(yaml: string): string[] {
+  return load(yaml).warnings.map(({ line, column, message }) => `${line}:${column} ${message}`)
+}
+
+function audience(yaml: string, env: Env): string | undefined {
+  return load(`sources: { g: { path: /g, dynamic: { audience: ${yaml} } } }`, env).config.sources['g']?.dynamic?.audience
+}
+
+function withColumns(lines: string): string {
+  return `sources: {}\nsinks:\n  t:\n    type: table\n    table: t\n    key: [a]\n    columns:\n${lines}`
 }
 
 /** Rules that may feed a sink of each kind. */
@@ -208,7 +216,7 @@ rules:
   ]
 
   test('are five issues with their places', () => {
-    expectIssues(marked, messages)
+    expect(issuesAtMarks(marked)).toEqual(messages)
   })
 
   test('are one error, whose lines an editor can follow', () => {
@@ -252,7 +260,7 @@ describe('a mistake in the shape', () => {
       '`jwks_uri`: expected a URL with http:// or https://',
     ],
   ])('%j', (marked, message) => {
-    expectIssues(marked, [message])
+    expect(issuesAtMarks(marked)).toEqual([message])
   })
 
   test.each([
@@ -279,11 +287,21 @@ describe('a mistake in the shape', () => {
       ['`username`: expected text, found a number'],
     ],
   ])('of a sink: %s', (sink, messages) => {
-    expectIssues(`sources: {}\nsinks:\n  it: ${sink}`, messages)
+    expect(issuesAtMarks(`sources: {}\nsinks:\n  it: ${sink}`)).toEqual(messages)
+  })
+
+  test('in names that every object has is a mistake like any other', () => {
+    const marked =
+      'sources: {}\nsinks: { a: { type: ¶constructor } }\nrules: [{ name: x, to: [a, ¶toString, { sink: ¶valueOf }] }]'
+    expect(issuesAtMarks(marked)).toEqual([
+      '`type`: expected slack, kafka, table, http, log',
+      'there is no sink `toString`',
+      'there is no sink `valueOf`',
+    ])
   })
 
   test.each(['{ typ: slack }', '{}'])('of a sink without a type: %s', (sink) => {
-    expectIssues(`sources: {}\nsinks:\n  ¶it: ${sink}`, ['`type` is missing'])
+    expect(issuesAtMarks(`sources: {}\nsinks:\n  ¶it: ${sink}`)).toEqual(['`type` is missing'])
   })
 
   test.each([
@@ -296,7 +314,7 @@ describe('a mistake in the shape', () => {
     ['{ name: a, when: { ¶typ: x }, to: [trace] }', ['unknown field `typ`, did you mean `type`?']],
     ['{ name: a, when: { ¶version: 1 }, to: [trace] }', ['`version` is text: 1 never matches, quote it if text is meant']],
   ])('of a rule: %s', (rule, messages) => {
-    expectIssues(withRules(`  - ${rule}`), messages)
+    expect(issuesAtMarks(withRules(`  - ${rule}`))).toEqual(messages)
   })
 })
 
@@ -312,7 +330,7 @@ describe('parts that do not fit together', () => {
     ['{ name: a, to: [¶quiet] }', 'no channel: neither this rule nor the sink `quiet` says one'],
     ['{ name: a, to: [¶stream] }', 'no topic: neither this rule nor the sink `stream` says one'],
   ])('in a rule: %s', (rule, message) => {
-    expectIssues(withRules(`  - ${rule}`), [message])
+    expect(issuesAtMarks(withRules(`  - ${rule}`))).toEqual([message])
   })
 
   test('do so where the rule says what the sink leaves open', () => {
@@ -325,12 +343,14 @@ describe('parts that do not fit together', () => {
     ['{ path: /livez }', '`path`: /livez and /readyz are the health checks'],
     ['{ path: /readyz/ }', '`path`: /livez and /readyz are the health checks'],
   ])('in a source: %s', (source, message) => {
-    expectIssues(`sources:\n  a: { path: /same }\n  b: ${source.replace('/', '¶/')}`, [message])
+    expect(issuesAtMarks(`sources:\n  a: { path: /same }\n  b: ${source.replace('/', '¶/')}`)).toEqual([message])
   })
 
   test('in keys fetched in the clear from elsewhere', () => {
     const message = '`jwks_uri`: https is required: whoever can change keys on the way can sign'
-    expectIssues('sources: { a: { path: /a, dynamic: { audience: x, jwks_uri: ¶"http://keys.example/jwks" } } }', [message])
+    expect(
+      issuesAtMarks('sources: { a: { path: /a, dynamic: { audience: x, jwks_uri: ¶"http://keys.example/jwks" } } }'),
+    ).toEqual([message])
   })
 
   test.each(['http://localhost:1/jwks', 'http://127.0.0.1:1/jwks', 'http://[::1]:1/jwks'])(
@@ -351,7 +371,7 @@ sinks:
       job_id: event.subject
       id: event.webhook_id
       ¶relay_event_seq: event.data.seq`
-    expectIssues(marked, [
+    expect(issuesAtMarks(marked)).toEqual([
       'the key `job_ib` is not among the columns, did you mean `job_id`?',
       "the column `relay_event_seq` is the relay's own",
     ])
@@ -360,17 +380,23 @@ sinks:
 
 describe('what a later version will have is said to be missing rather than misspelt', () => {
   test.each(['admin: { port: 1 }', 'defaults: {}', 'include: []', 'tests: []', 'gemini: {}'])('%s', (line) => {
-    expectIssues(`sources: {}\n¶${line}`, [`\`${line.split(':')[0]}\` is not in this version`])
+    expect(issuesAtMarks(`sources: {}\n¶${line}`)).toEqual([`\`${line.split(':')[0]}\` is not in this version`])
   })
 
   test('managed secrets of a source', () => {
-    expectIssues('sources: { g: { path: /g, static: { ¶managed: true } } }', ['`managed` is not in this version'])
-    expectIssues('sources: { g: { path: /g, static: { ¶managed: false } } }', ['`managed` is not in this version'])
+    expect(issuesAtMarks('sources: { g: { path: /g, static: { ¶managed: true } } }')).toEqual([
+      '`managed` is not in this version',
+    ])
+    expect(issuesAtMarks('sources: { g: { path: /g, static: { ¶managed: false } } }')).toEqual([
+      '`managed` is not in this version',
+    ])
   })
 
   test.each(['thread', 'update', 'mentions', 'order', 'value', 'headers'])('%s, of a sink or in a rule', (key) => {
-    expectIssues(`sources: {}\nsinks: { t: { type: log, ¶${key}: x } }`, [`\`${key}\` is not in this version`])
-    expectIssues(withRules(`  - { name: a, to: [{ sink: trace, ¶${key}: x }] }`), [`\`${key}\` is not in this version`])
+    expect(issuesAtMarks(`sources: {}\nsinks: { t: { type: log, ¶${key}: x } }`)).toEqual([`\`${key}\` is not in this version`])
+    expect(issuesAtMarks(withRules(`  - { name: a, to: [{ sink: trace, ¶${key}: x }] }`))).toEqual([
+      `\`${key}\` is not in this version`,
+    ])
   })
 
   test.each([
@@ -379,14 +405,11 @@ describe('what a later version will have is said to be missing rather than missp
     ['{ data: { code: ¶[{ anything-but: [1] }] } }', '`code`: the operator `anything-but` is not in this version'],
     ['{ $or: ¶[{ type: a }, { source: b }] }', '`$or`: the operator `$or` is not in this version'],
   ])('the pattern %s', (when, message) => {
-    expectIssues(withRules(`  - { name: a, when: ${when}, to: [trace] }`), [message])
+    expect(issuesAtMarks(withRules(`  - { name: a, when: ${when}, to: [trace] }`))).toEqual([message])
   })
 })
 
 describe('variables', () => {
-  const audience = (yaml: string, env: Env = {}, files: Record<string, string> = {}) =>
-    load(`sources: { g: { path: /g, dynamic: { audience: ${yaml} } } }`, env, files).config.sources['g']?.dynamic?.audience
-
   test.each([
     ['"${A}"', { A: 'x' }, 'x'],
     ['"${A:-y}"', {}, 'y'],
@@ -405,24 +428,18 @@ describe('variables', () => {
   test('are expanded in values, not in keys or comments', () => {
     const yaml = 'sources:\n  # ${UNSET}\n  g: { path: "/${A}" } # ${UNSET}'
     expect(load(yaml, { A: 'x' }).config.sources['g']?.path).toBe('/x')
-    expectIssues(
-      'sources: { ¶"${A}": { path: /x } }',
-      ['`${A}`: expected a name of letters, digits, dot, dash and underscore, at most 63 long'],
-      { A: 'x' },
-    )
+    expect(issuesAtMarks('sources: { ¶"${A}": { path: /x } }', { A: 'x' })).toEqual([
+      '`${A}`: expected a name of letters, digits, dot, dash and underscore, at most 63 long',
+    ])
   })
 
   test('may be files, less one newline at their end, beside the configuration', () => {
-    const readFile = (path: string) => {
-      const files: Record<string, string> = {
-        '/etc/relay/relay.yaml':
-          'sources: { g: { path: /g, static: { secrets: ["${file:secret}", "${file:/run/secrets/x}"] } } }',
-        '/etc/relay/secret': 'one\n\n',
-        '/run/secrets/x': 'two\r\n',
-      }
-      return contentOf(files, path)
+    const files = {
+      '/etc/relay/relay.yaml': 'sources: { g: { path: /g, static: { secrets: ["${file:secret}", "${file:/run/secrets/x}"] } } }',
+      '/etc/relay/secret': 'one\n\n',
+      '/run/secrets/x': 'two\r\n',
     }
-    const { config } = loadConfig({ file: '/etc/relay/relay.yaml', env: {}, readFile })
+    const { config } = loadConfig({ file: '/etc/relay/relay.yaml', env: {}, readFile: (path) => contentOf(files, path) })
     expect(config.sources['g']?.static?.secrets).toEqual(['one\n', 'two'])
   })
 
@@ -439,16 +456,14 @@ describe('variables', () => {
     ['"¶${A-b}"', ['expected `${VAR}`, `${VAR:-default}` or `${file:/path}`; `$${` stands for a plain `${`']],
     ['"x ¶${A"', ['a `${` is never closed; `$${` stands for a plain one']],
   ])('that cannot be expanded are issues: %s', (yaml, messages) => {
-    expectIssues(`sources:\n  g:\n    path: /g\n    dynamic:\n      audience: ${yaml}`, messages)
+    expect(issuesAtMarks(`sources:\n  g:\n    path: /g\n    dynamic:\n      audience: ${yaml}`)).toEqual(messages)
   })
 
   test('that expand to nothing where something is needed are named', () => {
-    expectIssues(
-      'sources: { g: { path: /g, dynamic: { audience: ¶"${A}" } } }',
-      ['`audience` needs a value, and `${A}` expands to nothing'],
-      { A: '' },
-    )
-    expectIssues('sources: {}\nsinks: { k: { type: kafka, brokers: [¶"${B:-}"] } }', [
+    expect(issuesAtMarks('sources: { g: { path: /g, dynamic: { audience: ¶"${A}" } } }', { A: '' })).toEqual([
+      '`audience` needs a value, and `${A}` expands to nothing',
+    ])
+    expect(issuesAtMarks('sources: {}\nsinks: { k: { type: kafka, brokers: [¶"${B:-}"] } }')).toEqual([
       '`brokers[0]` needs a value, and `${B}` expands to nothing',
     ])
   })
@@ -479,8 +494,6 @@ rules:
 })
 
 describe('expressions and texts that do not compile', () => {
-  const columns = (lines: string) =>
-    `sources: {}\nsinks:\n  t:\n    type: table\n    table: t\n    key: [a]\n    columns:\n${lines}`
   const message = '`a`: `event` has no field `typ`, did you mean `type`?'
 
   test.each([
@@ -494,7 +507,7 @@ describe('expressions and texts that do not compile', () => {
     ['      a: ¶>\n        event.type +\n        event.typ', 'in a folded block, at its start'],
     ['      a: &x event.¶typ', 'behind an anchor'],
   ])('%j (%s) are found where they are', (lines, _how) => {
-    expectIssues(columns(lines), [message])
+    expect(issuesAtMarks(withColumns(lines))).toEqual([message])
   })
 
   test('are found in every place that takes one', () => {
@@ -504,7 +517,7 @@ describe('expressions and texts that do not compile', () => {
       - { sink: ops, text: '{{ ¶evnt.type }}', blocks: [{ type: section, text: { type: mrkdwn, text: 'a ¶{{ event.type | x }}' } }] }
       - { sink: stream, topic: t, key: ¶subject }
   - { name: b, if: ¶event.type, to: [trace] }`)
-    expectIssues(marked, [
+    expect(issuesAtMarks(marked)).toEqual([
       '`if`: Unexpected character: =',
       '`text`: unknown variable `evnt`, did you mean `event`?',
       '`text`: undefined filter: x',
@@ -521,14 +534,14 @@ describe('a file that is no YAML', () => {
     ['¶\ta: 1', 'not YAML: Tabs are not allowed as indentation'],
     ['a: 1\n¶---\nb: 2', 'a second document begins here: one is expected'],
     ['a: [1, ¶*nowhere]', 'no anchor `nowhere` comes before this'],
-    ['sinks: { o: { token: $¶{T} } }', 'inside `{ }` and `[ ]`, a reference must be quoted: "${…}"'],
+    ['sinks: { o: { token: ¶${T} } }', 'inside `{ }` and `[ ]`, a reference must be quoted: "${…}"'],
     ['¶text', '`configuration`: expected a map, found text'],
   ])('is an issue with its place: %j', (marked, message) => {
-    expectIssues(marked, [message])
+    expect(issuesAtMarks(marked)).toEqual([message])
   })
 
   test('because a key is there twice is told where, with the other issues', () => {
-    expectIssues('sources: {}\n¶sources: {}\nserver: { ¶prt: 1 }', [
+    expect(issuesAtMarks('sources: {}\n¶sources: {}\nserver: { ¶prt: 1 }')).toEqual([
       'this key appears twice',
       'unknown key `prt`, did you mean `port`?',
     ])
@@ -558,8 +571,6 @@ test('a file that cannot be read is an error that says how to name another', () 
 })
 
 describe('what is allowed and probably not meant is a warning', () => {
-  const warningsOf = (yaml: string) => load(yaml).warnings.map(({ line, column, message }) => `${line}:${column} ${message}`)
-
   test('with its place', () => {
     expect(warningsOf("sources:\n  g: { path: /g, static: { secrets: [''] } }\nsinks:\n  t: { type: log }")).toEqual([
       '1:1 there is no rule: events are kept and go nowhere',

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { parseBody, readEvent, type ReceivedBytes } from '../../src/route/event.ts'
+import { readEvent, type ReceivedBytes } from '../../src/route/event.ts'
+import { parseJson } from '../../src/verify/json.ts'
 
 const receivedAt = new Date('2026-11-20T10:00:01Z')
 
@@ -129,24 +130,24 @@ describe('the time', () => {
 
 describe('a body', () => {
   test('is read as JSON', () => {
-    expect(parseBody(Buffer.from('{"a":"é"}'))).toEqual({ a: 'é' })
-    expect(parseBody(Buffer.from('null'))).toBeNull()
+    expect(parseJson(Buffer.from('{"a":"é"}'))).toEqual({ a: 'é' })
+    expect(parseJson(Buffer.from('null'))).toBeNull()
   })
 
   test.each([Buffer.from(''), Buffer.from('{'), Buffer.from('{"a":"\xff"}', 'latin1'), Buffer.from('\ufeff{}')])(
     'that is not UTF-8 or not JSON is undefined (case %#)',
     (body) => {
-      expect(parseBody(body)).toBeUndefined()
+      expect(parseJson(body)).toBeUndefined()
     },
   )
 
   test('nested a hundred thousand deep is read, and is an event', () => {
-    const json = parseBody(Buffer.from(`{"type":"x","data":${'['.repeat(100_000)}${']'.repeat(100_000)}}`))
+    const json = parseJson(Buffer.from(`{"type":"x","data":${'['.repeat(100_000)}${']'.repeat(100_000)}}`))
     expect(read(json).event).toMatchObject({ type: 'x', subject: 'msg_1' })
   })
 
   test('with a key __proto__ changes nothing else', () => {
-    const { event } = read(parseBody(Buffer.from('{"__proto__":{"type":"x","user_metadata":{"a":1}}}')))
+    const { event } = read(parseJson(Buffer.from('{"__proto__":{"type":"x","user_metadata":{"a":1}}}')))
     expect(event).toMatchObject({ type: 'relay.unrecognized', user_metadata: {} })
   })
 })

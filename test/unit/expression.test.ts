@@ -154,9 +154,15 @@ describe('an expression that does not compile', () => {
 describe('data nested too deeply', () => {
   const deep: unknown = JSON.parse(`${'['.repeat(50_000)}${']'.repeat(50_000)}`)
 
-  test('fails the expressions that look at it', () => {
+  test('fails the expressions whose value holds it', () => {
     expect(errorOf(() => value('event.data', deep)).code).toBe('limit')
-    expect(errorOf(() => holds('event.data == event.data', deep)).code).toBe('limit')
+    expect(errorOf(() => value('event.data.deep', { deep, id: 'job' })).code).toBe('limit')
+  })
+
+  test('leaves what lies beside it', () => {
+    expect(value('event.data.id', { deep, id: 'job' })).toBe('job')
+    expect(value('event.data.?error_message.orValue(null)', { deep, id: 'job' })).toBeNull()
+    expect(holds('event.data.id == "job"', { deep, id: 'job' })).toBe(true)
   })
 
   test('is nothing to the others', () => {

@@ -74,9 +74,6 @@ describe('an address is let through', () => {
 })
 
 describe('the guarded look-up', () => {
-  const lookupOf = (...addresses: string[]): Lookup => {
-    return async () => addresses.map((address) => ({ address, family: address.includes(':') ? 6 : 4 }))
-  }
   const all = promisify((lookup: Lookup, callback: (error: Error | null, addresses?: unknown) => void) =>
     guardedLookup(lookup)('jobs.example', { all: true }, callback),
   )
@@ -129,7 +126,11 @@ describe('a literal address in the URL', () => {
   })
 
   test('passes when public, and a name is left to the look-up', () => {
-    refuseLiteral('8.8.8.8')
-    refuseLiteral('localhost')
+    expect(() => refuseLiteral('8.8.8.8')).not.toThrow()
+    expect(() => refuseLiteral('localhost')).not.toThrow()
   })
 })
+
+function lookupOf(...addresses: string[]): Lookup {
+  return async () => addresses.map((address) => ({ address, family: address.includes(':') ? 6 : 4 }))
+}

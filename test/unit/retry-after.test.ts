@@ -1,4 +1,4 @@
-import fc from 'fast-check'
+import { assert, date, oneof, property, string } from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { rateLimitPauseMs, retryAfterMs } from '../../src/sinks/retry-after.ts'
 
@@ -51,11 +51,11 @@ describe('Retry-After', () => {
   })
 
   test('whatever comes, the answer is absent or between nothing and an hour', () => {
-    fc.assert(
-      fc.property(
-        fc.oneof(
-          fc.string(),
-          fc.date({ noInvalidDate: true }).map((date) => date.toUTCString()),
+    assert(
+      property(
+        oneof(
+          string(),
+          date({ noInvalidDate: true }).map((any) => any.toUTCString()),
         ),
         (header) => {
           const ms = retryAfterMs(header, now)

@@ -15,6 +15,10 @@ function failureOf(run: () => unknown): RelayError {
   throw new Error('nothing was thrown')
 }
 
+function withUri(jwks_uri: string) {
+  return () => verificationOf('gemini', sourceConfig({ dynamic: { audience: 'project', jwks_uri } }))
+}
+
 describe('the secrets of a source', () => {
   it('are those that expanded to something', () => {
     expect(verificationOf('gemini', sourceConfig({ static: { secrets: ['', good, ''] } }))).toEqual({
@@ -39,7 +43,7 @@ describe('the secrets of a source', () => {
     const error = failureOf(() => verificationOf('gemini', sourceConfig({ static: { secrets: [good, '', bad] } })))
     expect(error.code).toBe('config_invalid')
     expect(error.message).toMatch(/^source gemini: signing secret 3 /)
-    expect(`${error.message} ${error.hint}`).not.toContain(bad.trim().slice(6) || 'whsec_!!!!')
+    expect(`${error.message} ${error.hint}`).not.toContain(bad.slice('whsec_'.length, 12) || `${bad} 3`)
   })
 
   it.each([24, 32, 64])('may hold %i bytes', (bytes) => {
@@ -49,9 +53,6 @@ describe('the secrets of a source', () => {
 })
 
 describe('the JWKS address of a source', () => {
-  const withUri = (jwks_uri: string) => () =>
-    verificationOf('gemini', sourceConfig({ dynamic: { audience: 'project', jwks_uri } }))
-
   it.each([
     'https://keys.example/jwks.json',
     'http://localhost:1/x',

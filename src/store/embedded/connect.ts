@@ -1,6 +1,6 @@
 /** How the embedded Postgres is reached, and when it can be. */
 import { setTimeout as sleep } from 'node:timers/promises'
-import pg from 'pg'
+import { Client, DatabaseError } from 'pg'
 import { messageOf, RelayError } from '../../errors.ts'
 
 /** Owner of the cluster and of everything in it. */
@@ -66,7 +66,7 @@ export async function probe(url: string): Promise<'ready' | 'starting' | 'silent
     await withClient(url, async () => {})
     return 'ready'
   } catch (error) {
-    const code = error instanceof pg.DatabaseError ? error.code : undefined
+    const code = error instanceof DatabaseError ? error.code : undefined
     if (code === undefined) return 'silent'
     if (code === '28P01' || code === '28000') {
       throw new RelayError('embedded_unavailable', 'the embedded Postgres refuses the password that is kept beside its data', {
@@ -86,8 +86,8 @@ export async function ensureDatabase(address: Address, password: string): Promis
   })
 }
 
-async function withClient(url: string, use: (client: pg.Client) => Promise<void>): Promise<void> {
-  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: connectTimeoutMs })
+async function withClient(url: string, use: (client: Client) => Promise<void>): Promise<void> {
+  const client = new Client({ connectionString: url, connectionTimeoutMillis: connectTimeoutMs })
   let broken: unknown
   client.on('error', (error) => (broken = error))
   try {

@@ -72,8 +72,12 @@ export function createServer(deps: {
   }
 
   function ready(postmaster: Postmaster, address: () => Address | undefined): Promise<Readiness> {
-    const onRecovering = () => log('the embedded Postgres is recovering from an unclean stop')
-    return waitUntilReady({ address, password, hasEnded: () => !isRunning(postmaster), onRecovering })
+    return waitUntilReady({
+      address,
+      password,
+      hasEnded: () => !isRunning(postmaster),
+      onRecovering: () => log('the embedded Postgres is recovering from an unclean stop'),
+    })
   }
 
   /** A crash leaves the pid file behind. Where it is gone somebody stopped the server by hand, and may start it again. */
