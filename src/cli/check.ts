@@ -1,9 +1,6 @@
 import type { Command } from 'commander'
 import { ConfigError, formatIssues } from '../config/issues.ts'
 import { loadConfig, type LoadedConfig } from '../config/load.ts'
-import { verificationOf } from '../verify/source.ts'
-import { createVerifier } from '../verify/verifier.ts'
-import { createLog } from '../log.ts'
 import { withConfig, withJson, type ConfigOption, type JsonOption } from './options.ts'
 
 export function addCheck(program: Command): void {
@@ -12,7 +9,6 @@ export function addCheck(program: Command): void {
     .action(({ config: file, json }: ConfigOption & JsonOption) => {
       try {
         const loaded = loadConfig({ file, env: process.env })
-        checkKeys(loaded)
         report(loaded, json)
       } catch (error) {
         if (!json || !(error instanceof ConfigError)) throw error
@@ -20,12 +16,6 @@ export function addCheck(program: Command): void {
         process.exitCode = 1
       }
     })
-}
-
-/** Secrets are checked where they are used; making a verifier opens nothing. */
-function checkKeys({ config }: LoadedConfig): void {
-  const log = createLog()
-  for (const [name, source] of Object.entries(config.sources)) createVerifier({ source: verificationOf(name, source), log })
 }
 
 function report({ config, file, warnings }: LoadedConfig, json: boolean): void {

@@ -114,6 +114,6 @@ async function insert(
 
 function text({ events, deliveries, unrouted }: Replayed): string {
   if (events === 0) return 'nothing to replay'
-  const hint = unrouted > 0 ? `; ${unrouted} that today's rules send nowhere` : ''
-  return `${deliveries} new deliveries of ${events} events${hint}`
+  const nowhere = unrouted > 0 ? `; today's rules send ${unrouted} of them nowhere` : ''
+  return `${deliveries} new ${deliveries === 1 ? 'delivery' : 'deliveries'} of ${events} ${events === 1 ? 'event' : 'events'}${nowhere}`
 }

@@ -8,6 +8,7 @@ import { ConfigError, formatPath, labelOf, type ConfigIssue, type Fault } from '
 import { languageFaults } from './languages.ts'
 import { referenceFaults } from './references.ts'
 import { configSchema, type Config } from './schema.ts'
+import { secretFaults } from './secrets.ts'
 import { shapeFaults } from './shape.ts'
 import { doubts } from './doubts.ts'
 
@@ -45,7 +46,12 @@ export function loadConfig({ file, env, readFile = readText }: LoadOptions): Loa
 
   const parsed = configSchema.safeParse(document.json)
   const shape = parsed.success ? [] : shapeFaults(parsed.error, document.json)
-  const found = issued([...shape, ...referenceFaults(document.json), ...languageFaults(document.json)])
+  const found = issued([
+    ...shape,
+    ...referenceFaults(document.json),
+    ...languageFaults(document.json),
+    ...secretFaults(document.json),
+  ])
   // A reference that could not be resolved is the reason for whatever else is said about that value.
   const unresolved = new Set(spoiled.map(({ path }) => path).filter((path) => path !== ''))
   const issues = [...spoiled, ...found.filter(({ path }) => !unresolved.has(path))]

@@ -33,7 +33,7 @@ function sourceFaults(json: unknown): Fault[] {
   })
 }
 
-/** The router takes `/A/` for `/a`. */
+/** Paths that differ in case or in a trailing slash alone are told apart by the router, and by nobody else. */
 function pathFaults(path: Path, name: string, spelled: string, owners: Map<string, string>): Fault[] {
   const route = spelled.toLowerCase().replace(/\/+$/, '')
   if (ownPaths.has(route)) return [{ path, message: '`path`: /livez and /readyz are the health checks' }]

@@ -6,12 +6,12 @@ import type { SinkConfigOf } from '../config/schema.ts'
 import { messageOf } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { Clock, LeasedDelivery, Outcome } from '../types.ts'
+import { decodeSecret } from '../verify/secrets.ts'
 import { withDeadline } from './deadline.ts'
 import { AddressRefused, guardedLookup, lookupAll, refuseLiteral, socketLookup, type Lookup } from './http-address.ts'
 import { oneByOne } from './one-by-one.ts'
 import { rateLimitPauseMs, retryAfterMs } from './retry-after.ts'
 import { failed, type Sink } from './sink.ts'
-import { parseWebhookSecret } from './webhook-secret.ts'
 
 /** What is read of an answer at most: it only feeds the message of a failure and keeps the connection usable. */
 const maxResponseBytes = 65_536
@@ -45,7 +45,7 @@ interface Answer {
 export function createHttpSink({ name, config, log, lookup = lookupAll, now = Date.now }: HttpSinkOptions): Sink {
   const url = new URL(config.url)
   const host = url.hostname.replace(/^\[|\]$/g, '')
-  const key = config.secret === undefined ? undefined : parseWebhookSecret(name, config.secret)
+  const key = config.secret === undefined ? undefined : decodeSecret(config.secret, `sink ${name}: secret`)
   // The agent is this sink's own, so that every connection it keeps was opened through this sink's look-up.
   const options = { keepAlive: true, lookup: config.allow_private ? socketLookup(lookup) : guardedLookup(lookup) }
   const agent = url.protocol === 'https:' ? new HttpsAgent(options) : new HttpAgent(options)

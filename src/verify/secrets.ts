@@ -7,14 +7,14 @@ const minSecretBytes = 24
 const maxSecretBytes = 64
 
 /**
- * The key bytes of one signing secret; the `whsec_` prefix may be left out.
+ * The key bytes of one signing secret; the `whsec_` prefix may be left out. Strict, because Node decodes anything:
+ * `whsec_!!!!` would be an empty key, with which anyone can sign.
  *
- * @param position of the secret in the source's list, 1 for the first: the message names it instead of the secret
+ * @param where names the secret in the message, which never holds it: `source gemini: signing secret 1`
  * @throws RelayError `config_invalid`
  */
-export function decodeSecret(secret: string, source: string, position: number): Buffer {
+export function decodeSecret(secret: string, where: string): Buffer {
   const key = strictBase64(secret.startsWith(prefix) ? secret.slice(prefix.length) : secret)
-  const where = `source ${source}: signing secret ${position}`
   if (key === undefined) {
     throw new RelayError('config_invalid', `${where} is not base64`, {
       hint: `expected ${prefix} and padded base64, as Gemini shows it`,
@@ -25,4 +25,9 @@ export function decodeSecret(secret: string, source: string, position: number): 
     throw new RelayError('config_invalid', message, { hint: 'check that the whole secret was copied' })
   }
   return key
+}
+
+/** Names a source's secret by its place in the list. */
+export function secretLabel(source: string, index: number): string {
+  return `source ${source}: signing secret ${index + 1}`
 }

@@ -1,6 +1,6 @@
 import type { SourceConfig } from '../config/schema.ts'
 import { RelayError } from '../errors.ts'
-import { decodeSecret } from './secrets.ts'
+import { decodeSecret, secretLabel } from './secrets.ts'
 
 /** Whom one source trusts. */
 export interface SourceVerification {
@@ -28,7 +28,7 @@ export type TokenAlgorithm = 'RS256' | 'ES256'
  */
 export function verificationOf(name: string, config: SourceConfig): SourceVerification {
   const configured = config.static?.secrets ?? []
-  configured.forEach((secret, index) => secret !== '' && decodeSecret(secret, name, index + 1))
+  configured.forEach((secret, index) => secret !== '' && decodeSecret(secret, secretLabel(name, index)))
   const secrets = configured.filter((secret) => secret !== '')
   if (config.dynamic === undefined) return { name, secrets }
   const { jwks_uri: jwksUri, audience, algorithms, unbound_jwt: unboundJwt } = config.dynamic

@@ -6,7 +6,7 @@ import { readHeaders, type WebhookHeaders } from './headers.ts'
 import { createJwks } from './jwks.ts'
 import type { Fetch } from './jwks-fetch.ts'
 import { parseJson } from './json.ts'
-import { decodeSecret } from './secrets.ts'
+import { decodeSecret, secretLabel } from './secrets.ts'
 import { parseSignature } from './signature.ts'
 import type { SourceVerification } from './source.ts'
 import { isSplitElsewhere, matchesEd25519, matchesHmac, type SignedContent } from './standard-webhooks.ts'
@@ -35,7 +35,7 @@ export interface VerifierDeps {
 
 /** @throws RelayError `config_invalid` for a secret that is not one */
 export function createVerifier({ source, clock = Date.now, fetch = globalThis.fetch, log }: VerifierDeps): Verifier {
-  const secrets = source.secrets.map((secret, index) => createSecretKey(decodeSecret(secret, source.name, index + 1)))
+  const secrets = source.secrets.map((secret, index) => createSecretKey(decodeSecret(secret, secretLabel(source.name, index))))
   const jwks = source.dynamic && createJwks({ uri: source.dynamic.jwksUri, source: source.name, clock, fetch, log })
   const tokens = source.dynamic && jwks && createTokenVerifier({ dynamic: source.dynamic, jwks, clock })
 

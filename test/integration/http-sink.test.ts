@@ -159,7 +159,6 @@ describe('the http sink', () => {
       ['whsec_'],
       ['whsec_!!!!'],
       ['plain text'],
-      [secret.slice('whsec_'.length)],
       [`${secret} `],
       [`whsec_${Buffer.alloc(23).toString('base64')}`],
       [`whsec_${Buffer.alloc(65).toString('base64')}`],
@@ -175,7 +174,7 @@ describe('the http sink', () => {
       expect(thrown).toBeInstanceOf(RelayError)
       expect(thrown).toMatchObject({
         code: 'config_invalid',
-        message: 'sink forward: `secret` is not whsec_ followed by base64 of 24 to 64 bytes',
+        message: expect.stringMatching(/^sink forward: secret (is not base64|holds \d+ bytes, expected 24 to 64)$/),
       })
     })
 
