@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
 import { createAcceptor } from './accept/acceptor.ts'
+import { acceptSettings } from './accept/commit.ts'
 import type { LoadedConfig } from './config/load.ts'
 import { createDeliverer } from './deliver/deliverer.ts'
 import { leaseMarginMs, leaseMs } from './deliver/leases.ts'
@@ -42,7 +43,7 @@ export interface Relay {
 const defaultStartLimitMs = 60_000
 
 /** Kubernetes kills after 30 s: this leaves room for closing what is behind the attempts. */
-const defaultDrainLimitMs = 20_000
+export const defaultDrainLimitMs = 20_000
 
 export async function serve(options: ServeOptions): Promise<Relay> {
   const { loaded, env, log, startLimitMs = defaultStartLimitMs, drainLimitMs = defaultDrainLimitMs, signal } = options
@@ -51,8 +52,8 @@ export async function serve(options: ServeOptions): Promise<Relay> {
   const deadline = new AbortController()
   const holder = `${hostname()}:${process.pid}:${randomUUID().slice(0, 8)}`
 
-  function pool(part: string, max: number, statementTimeoutMs: number, url: string): Pool {
-    const made = createPool({ url, part, max, statementTimeoutMs, log })
+  function pool(part: string, max: number, statementTimeoutMs: number, url: string, settings = ''): Pool {
+    const made = createPool({ url, part, max, statementTimeoutMs, settings, log })
     lifecycle.onStop(`pool ${part}`, () => made.end())
     return made
   }
@@ -80,7 +81,7 @@ export async function serve(options: ServeOptions): Promise<Relay> {
 
     const acceptor = createAcceptor({
       // A group that takes longer than this is answered 503: the sender waits only seconds.
-      pool: pool('accept', 2, 3_000, url),
+      pool: pool('accept', 2, 3_000, url, acceptSettings),
       plan,
       horizonMs: (sink) => config.sinks[sink]?.retry.horizon ?? 0,
       desk: deliverer.desk,

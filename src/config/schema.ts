@@ -54,7 +54,9 @@ function delivery(defaults: { concurrency: number; batch: number; timeout: numbe
 
 const slackSink = z.strictObject({
   type: z.literal('slack'),
-  token: nonEmpty.describe('Bot token, xoxb-….'),
+  token: nonEmpty
+    .regex(/^[!-~]+$/, 'holds a space, a line break or another character that no token has')
+    .describe('Bot token, xoxb-….'),
   channel: slackChannel().optional().describe('Channel id; a rule may name another.'),
   text: nonEmpty.default('{{ event.type }} {{ event.subject }}').describe('Liquid. A rule may say its own.'),
   blocks: z.array(z.unknown()).optional().describe('Block Kit blocks; strings in them are Liquid.'),

@@ -102,7 +102,7 @@ export function createDeliverer({ config, sinks, pool, url, holder, log }: Deliv
       deadline.addEventListener('abort', () => outcomes.stop())
       await Promise.all([sweeper.stop(), notifier.stop(), ...lanes.map((lane) => lane.stop(deadline))])
       await outcomes.idle()
-      leases.stop()
+      await leases.stop()
     },
   }
 }

@@ -9,7 +9,7 @@ import { internalFailure, isRetryable, type Sink } from '../sinks/sink.ts'
 import type { Failure, LeasedDelivery, Outcome } from '../types.ts'
 import { attempt, type Attempt } from './attempt.ts'
 import { createBreaker } from './breaker.ts'
-import { leaseMs } from './leases.ts'
+import { leaseMs, lost } from './leases.ts'
 import type { Outcomes } from './outcomes.ts'
 import { createPace } from './rate.ts'
 import { delivered, failureEnd, givenBack, pauseMs } from './verdict.ts'
@@ -53,6 +53,9 @@ export interface Lane {
 /** How often a lane looks for due retries and for what was left by others; the backstop of every notification. */
 const pollMs = 1_000
 
+/** A steady stream would keep a backlog of a few for ever: after so many such claims the order within the last is let go. */
+const maxTrailing = 10
+
 /** More in one claim would make the statement long without making it cheaper. */
 const maxClaim = 1_000
 
@@ -68,6 +71,8 @@ export function createLane(options: LaneOptions): Lane {
   const underWay = new Map<Attempt, Promise<void>>()
   /** Older deliveries wait in Postgres: new ones must not overtake them. Ends when a claim finds fewer than it asked for. */
   let backlog = true
+  /** Claims in a row that found fewer than they asked for, with something stored as pending while they ran. */
+  let trailing = 0
   /** Something may be due in Postgres: claim as soon as there is room. */
   let due = true
   let claiming: Promise<void> | undefined
@@ -109,8 +114,11 @@ export function createLane(options: LaneOptions): Lane {
     try {
       const deliveries = await options.claim(limit)
       queue.push(...deliveries)
-      if (deliveries.length < limit) backlog = false
-      else backlog = due = true
+      const full = deliveries.length === limit
+      // What went in as pending meanwhile is older than what comes next, so the backlog is not over yet.
+      trailing = due && !full ? trailing + 1 : 0
+      backlog = full || (trailing > 0 && trailing < maxTrailing)
+      due ||= full
     } catch (error) {
       log.warn({ sink: name, error: messageOf(error) }, 'pending deliveries could not be claimed')
       pausedUntil = Math.max(pausedUntil, now() + pollMs)
@@ -138,7 +146,7 @@ export function createLane(options: LaneOptions): Lane {
     const batch: LeasedDelivery[] = []
     const kept: LeasedDelivery[] = []
     for (const delivery of queue) {
-      if (delivery.lease.until === -Infinity) void outcomes.drop(delivery)
+      if (delivery.lease.until === lost) outcomes.drop(delivery)
       else if (batch.length < limit && delivery.lease.until > ends) batch.push(delivery)
       else kept.push(delivery)
     }
@@ -181,7 +189,7 @@ export function createLane(options: LaneOptions): Lane {
     }
   }
 
-  function settle(delivery: LeasedDelivery, outcome: Outcome): Promise<void> {
+  async function settle(delivery: LeasedDelivery, outcome: Outcome): Promise<void> {
     if (outcome.status === 'delivered') return outcomes.write(delivery, delivered)
     if (outcome.status === 'recorded') return outcomes.drop(delivery)
     const about = { sink: name, delivery: delivery.id, rule: delivery.rule, webhook_id: delivery.stored.event.webhook_id }
@@ -192,7 +200,7 @@ export function createLane(options: LaneOptions): Lane {
     const attempts = delivery.attempts + 1
     const end = failureEnd(outcome, attempts, config.retry, random())
     const evidence = { ...about, attempts, code: outcome.code, error: outcome.message }
-    if (end.state === 'dead') log.warn(evidence, 'delivery is dead')
+    if (end.state === 'dead' || end.state === 'exhausted') log.warn(evidence, 'delivery is dead')
     else if (end.attempted) log.info({ ...evidence, next_in_ms: end.delayMs }, 'attempt failed')
     return outcomes.write(delivery, end)
   }
@@ -200,7 +208,7 @@ export function createLane(options: LaneOptions): Lane {
   function giveBack(): void {
     if (queue.length > 0) backlog = due = true
     for (const delivery of queue) {
-      if (delivery.lease.until === -Infinity) void outcomes.drop(delivery)
+      if (delivery.lease.until === lost) outcomes.drop(delivery)
       else void outcomes.write(delivery, givenBack)
     }
     queue = []
@@ -231,7 +239,7 @@ export function createLane(options: LaneOptions): Lane {
       else pump()
     },
     overflowed() {
-      due = true
+      backlog = due = true
       pump()
     },
     wake() {

@@ -1,10 +1,10 @@
 /**
- * The leases this process holds. One lease covers a group of deliveries; it is renewed while any of them is open and
- * deleted with the outcome of the last.
+ * The leases this process holds. One lease covers a group of deliveries; it is renewed while any of them is open, and its
+ * row is deleted some seconds after: one statement for many, none on the way of a delivery.
  */
 import type { Log } from '../log.ts'
 import { messageOf } from '../errors.ts'
-import { renewLeases } from '../store/deliveries.ts'
+import { deleteLeases, renewLeases } from '../store/deliveries.ts'
 import type { Pool } from '../store/pool.ts'
 import type { LeasedDelivery, Lease } from '../types.ts'
 
@@ -15,48 +15,62 @@ export const leaseMs = 30_000
 export const leaseMarginMs = 2_000
 
 /** Leaves 23 s of every lease at any moment: more than the longest attempt, 20 s. */
-const renewEveryMs = 5_000
+const tickMs = 5_000
+
+/** `until` of a lease that another process took over. */
+export const lost = -Infinity
 
 export interface Leases {
   /** Deliveries of one lease that came into this process's hands. */
   opened(deliveries: readonly LeasedDelivery[]): void
   /** One delivery of it is out of our hands, whatever became of it. */
   closed(lease: Lease): void
-  /** Leases with nothing open: their rows are to be deleted. Each is named once. */
-  takeFinished(): string[]
-  stop(): void
+  /** Deletes what is finished; what is still open is left to expire. */
+  stop(): Promise<void>
 }
 
 export function createLeases({ pool, log }: { pool: Pool; log: Log }): Leases {
   const held = new Map<string, { lease: Lease; open: number }>()
   let finished: string[] = []
-  let renewing = false
+  let ticking: Promise<void> | undefined
+
+  async function tick(): Promise<void> {
+    try {
+      await renew()
+      await deleteFinished()
+    } catch (error) {
+      log.warn({ leases: held.size, error: messageOf(error) }, 'leases could not be renewed')
+    }
+    ticking = undefined
+  }
 
   async function renew(): Promise<void> {
-    if (renewing || held.size === 0) return
-    renewing = true
-    const asked = [...held.keys()]
+    const asked = [...held].filter(([, { lease }]) => lease.until !== lost).map(([id]) => id)
+    if (asked.length === 0) return
     const until = performance.now() + leaseMs - leaseMarginMs
-    try {
-      const kept = await renewLeases(pool, asked, leaseMs)
-      for (const id of asked) {
-        const entry = held.get(id)
-        if (entry === undefined) continue
-        if (kept.has(id)) entry.lease.until = until
-        else {
-          // Another process took it over. Attempts under way end by themselves; their outcomes will match nothing.
-          entry.lease.until = -Infinity
-          log.warn({ lease: id, deliveries: entry.open }, 'a lease expired and was taken over')
-        }
+    const kept = await renewLeases(pool, asked, leaseMs)
+    for (const id of asked) {
+      const entry = held.get(id)
+      if (entry === undefined) continue
+      if (kept.has(id)) entry.lease.until = until
+      else {
+        // Another process took it over. Attempts under way end by themselves; their outcomes will match nothing.
+        entry.lease.until = lost
+        log.warn({ lease: id, deliveries: entry.open }, 'a lease expired and was taken over')
       }
-    } catch (error) {
-      log.warn({ leases: asked.length, error: messageOf(error) }, 'leases could not be renewed')
-    } finally {
-      renewing = false
     }
   }
 
-  const timer = setInterval(() => void renew(), renewEveryMs)
+  async function deleteFinished(): Promise<void> {
+    const leases = finished
+    finished = []
+    // A failure here costs nothing: the rows expire, and cover nothing.
+    if (leases.length > 0) await deleteLeases(pool, leases)
+  }
+
+  const timer = setInterval(() => {
+    ticking ??= tick()
+  }, tickMs)
   timer.unref()
 
   return {
@@ -75,11 +89,10 @@ export function createLeases({ pool, log }: { pool: Pool; log: Log }): Leases {
       held.delete(lease.id)
       finished.push(lease.id)
     },
-    takeFinished() {
-      const taken = finished
-      finished = []
-      return taken
+    async stop() {
+      clearInterval(timer)
+      await ticking
+      await deleteFinished().catch(() => {})
     },
-    stop: () => clearInterval(timer),
   }
 }

@@ -15,7 +15,7 @@ export interface Outcomes {
   /** Settles when the outcome is written, or turned out to be somebody else's to write. */
   write(delivery: LeasedDelivery, end: End): Promise<void>
   /** The outcome is not this process's to write: the sink recorded it, or the lease is lost. */
-  drop(delivery: LeasedDelivery): Promise<void>
+  drop(delivery: LeasedDelivery): void
   /** Stops trying: a database that is away must not hold up the exit. Leases expire by themselves. */
   stop(): void
   idle(): Promise<void>
@@ -27,23 +27,18 @@ const retryPauseMs = 500
 export function createOutcomes({ pool, leases, log }: { pool: Pool; leases: Leases; log: Log }): Outcomes {
   const stopping = new AbortController()
 
-  const writing = createGroup<{ delivery: LeasedDelivery; end: End | null }, void>({
+  const writing = createGroup<DeliveryEnd, void>({
     maxItems: maxGroup,
-    async write(items) {
-      for (const { delivery } of items) leases.closed(delivery.lease)
-      const ends = items.flatMap(({ delivery, end }) =>
-        end === null ? [] : [{ id: delivery.id, lease: delivery.lease.id, ...end }],
-      )
-      const finished = leases.takeFinished()
-      if (ends.length > 0 || finished.length > 0) await writeUntilItHolds(ends.toSorted(byId), finished)
-      return items.map(() => undefined)
+    async write(ends) {
+      await writeUntilItHolds(ends.toSorted(byId))
+      return ends.map(() => undefined)
     },
   })
 
-  async function writeUntilItHolds(ends: readonly DeliveryEnd[], finished: readonly string[]): Promise<void> {
+  async function writeUntilItHolds(ends: readonly DeliveryEnd[]): Promise<void> {
     for (let tries = 1; ; tries++) {
       try {
-        const written = await retryConflicts(() => endDeliveries(pool, ends, finished))
+        const written = await retryConflicts(() => endDeliveries(pool, ends))
         // After a lost answer the rows may be ours and already written: only a first try tells.
         if (tries === 1 && written.size < ends.length) {
           const lost = ends.filter(({ id }) => !written.has(id)).map(({ id }) => id)
@@ -59,20 +54,19 @@ export function createOutcomes({ pool, leases, log }: { pool: Pool; leases: Leas
     }
   }
 
-  async function add(delivery: LeasedDelivery, end: End | null): Promise<void> {
-    try {
-      await writing.add({ delivery, end })
-    } catch (error) {
-      log.error(
-        { delivery: delivery.id, error: messageOf(error) },
-        'an outcome was not written: its lease will expire and another attempt follow',
-      )
-    }
-  }
-
   return {
-    write: add,
-    drop: (delivery) => add(delivery, null),
+    async write({ id, lease }, end) {
+      try {
+        await writing.add({ id, lease: lease.id, ...end })
+      } catch (error) {
+        log.error(
+          { delivery: id, error: messageOf(error) },
+          'an outcome was not written: its lease will expire and another attempt follow',
+        )
+      }
+      leases.closed(lease)
+    },
+    drop: ({ lease }) => leases.closed(lease),
     stop: () => stopping.abort(),
     idle: () => writing.idle(),
   }

@@ -20,13 +20,7 @@ export function failureEnd(failure: Failure, attempts: number, retry: Retry, ran
   if (code === 'rate_limited') return { state: 'pending', delayMs: pauseMs(failure, retry), attempted: false, code, message }
   if (!isRetryable(failure)) return { state: 'dead', delayMs: null, attempted: true, code, message }
   if (retry.attempts !== undefined && attempts >= retry.attempts) {
-    return {
-      state: 'dead',
-      delayMs: null,
-      attempted: true,
-      code: 'attempts_exhausted',
-      message: `${attempts} attempts made, the last: ${code}: ${message}`,
-    }
+    return { state: 'exhausted', delayMs: null, attempted: true, code, message }
   }
   return { state: 'pending', delayMs: retryDelayMs(retry, attempts, random, retryAfterMs), attempted: true, code, message }
 }

@@ -122,8 +122,7 @@ function outcomeOf({ status, retryAfter, text }: Answer, host: string, now: numb
   const message = `${host} answered ${status}${text === '' ? '' : `: ${text}`}`
   if (status === 429) return failed('rate_limited', message, rateLimitPauseMs(retryAfter, now))
   if (status === 410) return failed('gone', message)
-  if (status === 408 || status === 425) return failed('unavailable', message)
-  if (status >= 500) return failed('unavailable', message, status === 503 ? retryAfterMs(retryAfter, now) : undefined)
+  if (status === 408 || status === 425 || status >= 500) return failed('unavailable', message, retryAfterMs(retryAfter, now))
   if (status >= 300 && status < 400)
     return failed('rejected', `${message} (redirects are not followed: put the new address into the sink's url)`)
   return failed('rejected', message)

@@ -38,15 +38,9 @@ interface Seen {
  * answer was lost can appear twice; every message carries the delivery and the webhook-id as metadata, which tells the two
  * apart from two events.
  *
- * @throws RelayError `config_invalid` for a token that no header can carry and for a rule without a channel
+ * @throws RelayError `config_invalid` for a rule without a channel
  */
 export function createSlackSink({ name, config, targets, log }: SlackSinkOptions): Sink {
-  if (!/^[!-~]+$/.test(config.token)) {
-    throw new RelayError(
-      'config_invalid',
-      `sink ${name}: \`token\` holds a space, a line break or another character that no token has`,
-    )
-  }
   const messages = new Map(targets.map(({ rule, target }) => [rule, compileMessage(name, config, rule, target)]))
   /** Slack's own words are passed on, and could hold anything. */
   const hide = (text: string) => text.replaceAll(config.token, '[token]')

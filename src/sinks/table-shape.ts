@@ -1,7 +1,7 @@
 /** Makes or checks the table of a table sink, and learns the types of its columns. */
 import { escapeIdentifier } from 'pg'
 import type { SinkConfigOf } from '../config/schema.ts'
-import { RelayError } from '../errors.ts'
+import { RelayError, messageOf } from '../errors.ts'
 import type { Pool } from '../store/pool.ts'
 import { sqlState } from '../store/sqlstate.ts'
 
@@ -13,9 +13,9 @@ export interface TableShape {
 
 export interface TableColumn {
   name: string
-  /** As SQL writes it, for a cast: `timestamp with time zone`, `text[]`. */
+  /** As SQL writes it, for a cast: `timestamp with time zone`, `text[]`. Without a length: a cast to one cuts silently. */
   sqlType: string
-  kind: 'array' | 'json' | 'scalar'
+  kind: 'array' | 'json' | 'json_array' | 'scalar'
 }
 
 /** Every sync table has them: which event wrote the row, so that an older one never overwrites it. */
@@ -24,14 +24,14 @@ export const orderColumns = { relay_event_time: 'timestamptz', relay_event_seq: 
 /** @throws RelayError `sink_misconfigured`, naming everything that is missing at once */
 export async function shapeTable(pool: Pool, name: string, config: SinkConfigOf<'table'>): Promise<TableShape> {
   const table = quotedTable(config.table)
-  if (config.create) await createTable(pool, table, config)
+  if (config.create) await createTable(pool, name, config)
   const found = await readColumns(pool, table)
   if (found === undefined) {
     throw new RelayError('sink_misconfigured', `sink ${name}: there is no table ${config.table}`, {
       hint: `set \`create: true\`, or run: ${createStatement(table, config)}`,
     })
   }
-  const problems = [...missingColumns(found, config), ...unfillableColumns(found, config)]
+  const problems = [...missingColumns(found, config), ...misfitOrder(found), ...unfillableColumns(found, config)]
   if (!(await hasUniqueIndex(pool, table, config.key))) {
     problems.push(
       `a unique index on (${config.key.join(', ')}) is missing: create unique index on ${table} (${config.key.map(escapeIdentifier).join(', ')})`,
@@ -46,13 +46,15 @@ export async function shapeTable(pool: Pool, name: string, config: SinkConfigOf<
     table,
     columns: Object.keys(config.columns).map((column) => {
       const { type = 'text', category = '', base = '' } = found.get(column) ?? {}
-      return {
-        name: column,
-        sqlType: type,
-        kind: category === 'A' ? 'array' : base === 'json' || base === 'jsonb' ? 'json' : 'scalar',
-      }
+      return { name: column, sqlType: type, kind: kindOf(category, base) }
     }),
   }
+}
+
+function kindOf(category: string, base: string): TableColumn['kind'] {
+  const isJson = /^_?jsonb?$/.test(base)
+  if (category === 'A') return isJson ? 'json_array' : 'array'
+  return isJson ? 'json' : 'scalar'
 }
 
 function quotedTable(table: string): string {
@@ -66,13 +68,19 @@ function createStatement(table: string, { columns, key }: SinkConfigOf<'table'>)
   return `create table if not exists ${table} (${[...declared, ...order, `primary key (${key.map(escapeIdentifier).join(', ')})`].join(', ')})`
 }
 
-async function createTable(pool: Pool, table: string, config: SinkConfigOf<'table'>): Promise<void> {
+async function createTable(pool: Pool, name: string, config: SinkConfigOf<'table'>): Promise<void> {
   try {
-    await pool.query(createStatement(table, config))
+    await pool.query(createStatement(quotedTable(config.table), config))
   } catch (error) {
     // Two processes at once: `if not exists` does not cover the race; the other one made it.
     const state = sqlState(error)
-    if (state !== '23505' && state !== '42P07' && state !== '42710') throw error
+    if (state === '23505' || state === '42P07' || state === '42710') return
+    // No such schema or type, not allowed to: waiting does not mend it.
+    if (state?.startsWith('42') || state === '3F000') {
+      const message = `sink ${name}: table ${config.table} cannot be made: ${messageOf(error)}`
+      throw new RelayError('sink_misconfigured', message, { cause: error })
+    }
+    throw error
   }
 }
 
@@ -86,7 +94,7 @@ interface FoundColumn {
 
 async function readColumns(pool: Pool, table: string): Promise<Map<string, FoundColumn> | undefined> {
   const { rows } = await pool.query<FoundColumn>(
-    `select a.attname as name, format_type(a.atttypid, a.atttypmod) as type, t.typcategory as category, t.typname as base,
+    `select a.attname as name, format_type(a.atttypid, -1) as type, t.typcategory as category, t.typname as base,
        a.attnotnull and not a.atthasdef and a.attidentity = '' and a.attgenerated = '' as required
      from pg_attribute a join pg_type t on t.oid = a.atttypid
      where a.attrelid = to_regclass($1) and a.attnum > 0 and not a.attisdropped`,
@@ -103,6 +111,13 @@ function missingColumns(found: ReadonlyMap<string, FoundColumn>, { columns }: Si
   return wanted
     .filter(([name]) => !found.has(name))
     .map(([name, type]) => `column ${name} is missing: add it, for example as ${type}`)
+}
+
+function misfitOrder(found: ReadonlyMap<string, FoundColumn>): string[] {
+  return Object.entries({ relay_event_time: 'timestamp with time zone', relay_event_seq: 'bigint' })
+    .map(([name, type]) => ({ name, type, is: found.get(name)?.type ?? type }))
+    .filter(({ type, is }) => is !== type)
+    .map(({ name, type, is }) => `column ${name} is ${is}: it has to be ${type}`)
 }
 
 function unfillableColumns(found: ReadonlyMap<string, FoundColumn>, { columns }: SinkConfigOf<'table'>): string[] {

@@ -6,6 +6,7 @@ export function columnText(value: unknown, kind: TableColumn['kind']): string | 
   if (value === null || value === undefined) return null
   if (kind === 'json') return jsonText(value)
   if (kind === 'array' && Array.isArray(value)) return arrayLiteral(value)
+  if (kind === 'json_array' && Array.isArray(value)) return listLiteral(value.map((item) => elementOf(item, jsonText)))
   return scalarText(value)
 }
 
@@ -29,11 +30,16 @@ function storable(text: string): string {
   return text.replaceAll('\0', '\uFFFD')
 }
 
+/** Lists in the list are further dimensions. */
 function arrayLiteral(values: readonly unknown[]): string {
-  const elements = values.map((value) => {
-    if (value === null || value === undefined) return 'NULL'
-    if (Array.isArray(value)) return arrayLiteral(value)
-    return `"${scalarText(value).replaceAll(/["\\]/g, '\\$&')}"`
-  })
+  return listLiteral(values.map((value) => (Array.isArray(value) ? arrayLiteral(value) : elementOf(value, scalarText))))
+}
+
+function elementOf(value: unknown, text: (value: unknown) => string): string {
+  if (value === null || value === undefined) return 'NULL'
+  return `"${text(value).replaceAll(/["\\]/g, '\\$&')}"`
+}
+
+function listLiteral(elements: readonly string[]): string {
   return `{${elements.join(',')}}`
 }

@@ -6,11 +6,12 @@ import type { SinkConfigOf } from '../config/schema.ts'
 import { RelayError, messageOf } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { compileValue, ExpressionError } from '../route/expression.ts'
+import { queryUntil } from '../store/abortable.ts'
 import { int8Array, textArray, timestamptzArray } from '../store/binary-array.ts'
 import { createPool, describeUrl, type Pool } from '../store/pool.ts'
 import { isBadRow, isUnavailable, retryConflicts, sqlState } from '../store/sqlstate.ts'
 import type { Failure, LeasedDelivery, Outcome } from '../types.ts'
-import { failed, type Sink } from './sink.ts'
+import { failed, isRetryable, type Sink } from './sink.ts'
 import { shapeTable, type TableShape } from './table-shape.ts'
 import { upsertStatement } from './table-statement.ts'
 import { columnText } from './table-value.ts'
@@ -27,6 +28,18 @@ interface Row {
   delivery: LeasedDelivery
   values: (string | null)[]
 }
+
+interface Prepared {
+  shape: TableShape
+  statement: string
+  /** Of the prepared statement: another one for each text, or connections that know the old text refuse the new. */
+  name: string
+}
+
+type Outcomes = Map<LeasedDelivery, Outcome>
+
+/** The table is not what it was when it was looked at: no table, column, index or type of that name, or another type. */
+const changedStates = new Set(['42P01', '42703', '42P10', '42704', '42804', '42846'])
 
 /** Waiting for a locked table costs its own deliveries only, but not for long: the delivery's schedule waits better. */
 const lockTimeoutMs = 2_000
@@ -47,12 +60,13 @@ export function createTableSink({ name, config, relayUrl, log }: TableSinkOption
     isKey: config.key.includes(column),
     read: compileValue(value),
   }))
-  let prepared: { shape: TableShape; statement: string } | undefined
+  let prepared: Prepared | undefined
+  let preparations = 0
 
-  async function prepare(): Promise<{ shape: TableShape; statement: string }> {
+  async function prepare(): Promise<Prepared> {
     if (prepared !== undefined) return prepared
     const shape = await shapeTable(pool, name, config)
-    prepared = { shape, statement: upsertStatement(shape, config.key, fenced) }
+    prepared = { shape, statement: upsertStatement(shape, config.key, fenced), name: `upsert ${++preparations}` }
     return prepared
   }
 
@@ -71,28 +85,44 @@ export function createTableSink({ name, config, relayUrl, log }: TableSinkOption
     return { delivery, values }
   }
 
-  async function upsert(rows: readonly Row[], outcomes: Map<LeasedDelivery, Outcome>): Promise<void> {
+  async function write(batch: readonly LeasedDelivery[], outcomes: Outcomes, signal: AbortSignal): Promise<void> {
+    let table: Prepared
     try {
-      const done = await retryConflicts(() => run(rows))
+      table = await prepare()
+    } catch (error) {
+      for (const delivery of batch) outcomes.set(delivery, failureOf(error))
+      return
+    }
+    const rows: Row[] = []
+    for (const delivery of batch) {
+      const row = readRow(delivery, table.shape)
+      if ('status' in row) outcomes.set(delivery, row)
+      else rows.push(row)
+    }
+    if (rows.length > 0) await upsert(table, rows, outcomes, signal)
+  }
+
+  async function upsert(table: Prepared, rows: readonly Row[], outcomes: Outcomes, signal: AbortSignal): Promise<void> {
+    try {
+      const done = await retryConflicts(() => run(table, rows, signal))
       for (const { delivery } of rows) outcomes.set(delivery, outcomeOf(done.has(delivery.id)))
     } catch (error) {
-      if (!isBadRow(error)) return failAll(rows, outcomes, await afterError(rows, outcomes, error))
-      const [first] = rows
-      if (rows.length === 1 && first !== undefined) {
-        outcomes.set(first.delivery, failed('value_rejected', `sink ${name}: ${messageOf(error)}`))
+      const failure = signal.aborted ? givenUp() : failureOf(error)
+      if (rows.length > 1 && !isRetryable(failure) && failure.code !== 'column_missing') {
+        // One row the table will not take must not cost the others: narrow down to it.
+        const half = Math.ceil(rows.length / 2)
+        await upsert(table, rows.slice(0, half), outcomes, signal)
+        await upsert(table, rows.slice(half), outcomes, signal)
         return
       }
-      // One row the table will not take must not cost the others: narrow down to it.
-      const half = Math.ceil(rows.length / 2)
-      await upsert(rows.slice(0, half), outcomes)
-      await upsert(rows.slice(half), outcomes)
+      const delivered = fenced && !signal.aborted && isUnavailable(error) ? await readDelivered(pool, rows) : new Set<string>()
+      for (const { delivery } of rows) outcomes.set(delivery, delivered.has(delivery.id) ? { status: 'recorded' } : failure)
     }
   }
 
-  async function run(rows: readonly Row[]): Promise<Set<string>> {
-    const { shape, statement } = await prepare()
-    const { rows: done } = await pool.query<[string]>({
-      name: `upsert ${name}`.slice(0, 60),
+  async function run({ shape, statement, name: statementName }: Prepared, rows: readonly Row[], signal: AbortSignal): Promise<Set<string>> {
+    const done = await queryUntil<[string]>(signal, pool, {
+      name: statementName,
       rowMode: 'array',
       text: statement,
       values: [
@@ -111,15 +141,8 @@ export function createTableSink({ name, config, relayUrl, log }: TableSinkOption
     return { status: done ? 'recorded' : 'lost' }
   }
 
-  /** A broken connection may have hidden a commit that held: what is delivered already is not attempted again. */
-  async function afterError(rows: readonly Row[], outcomes: Map<LeasedDelivery, Outcome>, error: unknown): Promise<Failure> {
-    if (fenced && sqlState(error) === undefined) {
-      for (const id of await readDelivered(pool, rows).catch(() => new Set<string>())) {
-        const row = rows.find(({ delivery }) => delivery.id === id)
-        if (row !== undefined) outcomes.set(row.delivery, { status: 'recorded' })
-      }
-    }
-    return failureOf(error)
+  function givenUp(): Failure {
+    return failed('timeout', `sink ${name}: table ${config.table} at ${describeUrl(url)} did not answer in time`)
   }
 
   function failureOf(error: unknown): Failure {
@@ -128,11 +151,8 @@ export function createTableSink({ name, config, relayUrl, log }: TableSinkOption
     if (error instanceof RelayError) return failed('column_missing', error.message)
     if (state === '55P03') return failed('locked', `${where} is locked by another session`)
     if (state === '57014') return failed('timeout', `${where} did not answer within ${config.timeout} ms`)
-    if (state === '42P01' || state === '42703' || state === '42P10') {
-      // Somebody changed the table: look at it again before the next attempt.
-      prepared = undefined
-      return failed('column_missing', `${where}: ${messageOf(error)}`)
-    }
+    if (state !== undefined && changedStates.has(state)) return failed('column_missing', `${where}: ${messageOf(error)}`)
+    if (isBadRow(error)) return failed('value_rejected', `sink ${name}: ${messageOf(error)}`)
     if (state === '42501' || state?.startsWith('28')) return failed('unauthorized', `${where}: ${messageOf(error)}`)
     if (isUnavailable(error) || state?.startsWith('40')) return failed('unavailable', `${where}: ${messageOf(error)}`)
     return failed('rejected', `${where}: ${messageOf(error)} (SQLSTATE ${state ?? 'none'})`)
@@ -150,36 +170,37 @@ export function createTableSink({ name, config, relayUrl, log }: TableSinkOption
         )
       }
     },
-    async deliver(batch) {
-      const outcomes = new Map<LeasedDelivery, Outcome>()
-      let shape: TableShape
-      try {
-        ;({ shape } = await prepare())
-      } catch (error) {
-        return batch.map(() => failureOf(error))
+    async deliver(batch, signal) {
+      const outcomes: Outcomes = new Map()
+      if (signal.aborted) return batch.map(givenUp)
+      await write(batch, outcomes, signal)
+      // Somebody changed the table: it is looked at again, and only what still does not fit counts.
+      const changed = batch.filter((delivery) => isColumnMissing(outcomes.get(delivery)))
+      if (changed.length > 0) {
+        prepared = undefined
+        await write(changed, outcomes, signal)
       }
-      const rows: Row[] = []
-      for (const delivery of batch) {
-        const row = readRow(delivery, shape)
-        if ('status' in row) outcomes.set(delivery, row)
-        else rows.push(row)
-      }
-      if (rows.length > 0) await upsert(rows, outcomes)
       return batch.map((delivery) => outcomes.get(delivery) ?? failed('internal', 'no outcome'))
     },
     close: () => pool.end(),
   }
 }
 
-function failAll(rows: readonly Row[], outcomes: Map<LeasedDelivery, Outcome>, failure: Failure): void {
-  for (const { delivery } of rows) if (!outcomes.has(delivery)) outcomes.set(delivery, failure)
+function isColumnMissing(outcome: Outcome | undefined): boolean {
+  return outcome?.status === 'failed' && outcome.code === 'column_missing'
 }
 
+/** A connection that broke may have hidden a commit that held: what is delivered already is not attempted again. */
 async function readDelivered(pool: Pool, rows: readonly Row[]): Promise<Set<string>> {
-  const { rows: found } = await pool.query<{ id: string }>(
-    `select d.id from gemini_relay.deliveries d join unnest($1::int8[], $2::int8[]) as t (id, lease) on d.id = t.id and d.lease = t.lease
-     where d.state = 'delivered'`,
-    [int8Array(rows.map(({ delivery }) => delivery.id)), int8Array(rows.map(({ delivery }) => delivery.lease.id))],
-  )
-  return new Set(found.map(({ id }) => id))
+  try {
+    const { rows: found } = await pool.query<{ id: string }>(
+      `select d.id from gemini_relay.deliveries d join unnest($1::int8[], $2::int8[]) as t (id, lease) on d.id = t.id and d.lease = t.lease
+       where d.state = 'delivered'`,
+      [int8Array(rows.map(({ delivery }) => delivery.id)), int8Array(rows.map(({ delivery }) => delivery.lease.id))],
+    )
+    return new Set(found.map(({ id }) => id))
+  } catch {
+    // Still away. The next attempt is fenced as well: it changes nothing that is delivered.
+    return new Set()
+  }
 }

@@ -3,7 +3,7 @@
  * parameter is a Buffer. Text arrays would be escaped here and parsed there.
  * Format: src/backend/utils/adt/arrayfuncs.c, array_recv: dimensions, has-null flag, element oid, length, lower bound, elements.
  */
-const oid = { bool: 16, bytea: 17, int8: 20, int4: 23, text: 25, timestamptz: 1184 } as const
+const oid = { bool: 16, bytea: 17, int8: 20, text: 25, timestamptz: 1184 } as const
 
 /** Milliseconds from the Unix epoch to Postgres' own, 2000-01-01. */
 const postgresEpochMs = 946_684_800_000
@@ -42,10 +42,6 @@ export function byteaArray(values: readonly (Buffer | null)[]): Buffer {
 /** Decimal digits, numbers or bigints. */
 export function int8Array(values: readonly (string | number | bigint | null)[]): Buffer {
   return fixed(oid.int8, 8, values, (out, value, at) => out.writeBigInt64BE(BigInt(value), at))
-}
-
-export function int4Array(values: readonly (number | null)[]): Buffer {
-  return fixed(oid.int4, 4, values, (out, value, at) => out.writeInt32BE(value, at))
 }
 
 export function boolArray(values: readonly (boolean | null)[]): Buffer {

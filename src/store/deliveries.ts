@@ -93,7 +93,8 @@ function isRecord(value: unknown): value is Record<string, unknown> {
 export interface DeliveryEnd {
   id: string
   lease: string
-  state: 'delivered' | 'dead' | 'pending'
+  /** `exhausted`: dead, because no further attempt is allowed. */
+  state: 'delivered' | 'dead' | 'exhausted' | 'pending'
   /** For pending: from now, in milliseconds. Null: where it stood, at its creation. */
   delayMs: number | null
   /** Whether this was an attempt: it is counted, and a failed one becomes a row of `attempts`. */
@@ -102,45 +103,39 @@ export interface DeliveryEnd {
   message: string | null
 }
 
+const dueAt = `case when e.delay_ms is null then d.created_at else statement_timestamp() + e.delay_ms * interval '1 millisecond' end`
+const again = `(e.state = 'pending' and ${dueAt} < d.expires_at)`
+
+// A pending one that has no time left is dead. What is given back keeps the failure it had. How the last attempt failed
+// stays readable where that is not why the delivery ended: in `message` and in `attempts`.
 const end = `
-with ends as (
-  select * from unnest($1::int8[], $2::int8[], $3::text[], $4::int8[], $5::bool[], $6::text[], $7::text[])
-    as t (id, lease, state, delay_ms, attempted, code, message)
-), ended as (
-  select d.id, e.lease, e.attempted, e.code, e.message, e.state as wanted,
-    case when delay_ms is null then d.created_at else statement_timestamp() + delay_ms * interval '1 millisecond' end as due_at,
-    e.state = 'pending' and delay_ms is not null and statement_timestamp() + delay_ms * interval '1 millisecond' >= d.expires_at as expired
-  from ends e join gemini_relay.deliveries d on d.id = e.id order by d.id
-), changed as (
+with changed as (
   update gemini_relay.deliveries d set
-    state    = case when e.expired then 'dead' else e.wanted end,
-    due_at   = case when e.wanted = 'pending' and not e.expired then e.due_at end,
+    state    = case when e.state in ('delivered', 'dead') then e.state when ${again} then 'pending' else 'dead' end,
+    due_at   = case when ${again} then ${dueAt} end,
     attempts = d.attempts + e.attempted::int,
-    ended_at = case when e.wanted = 'pending' and not e.expired then null else clock_timestamp() end,
-    code     = case when e.expired then 'expired' when e.wanted = 'pending' and e.code is null then d.code else e.code end,
-    message  = case when e.expired then 'no time left for another attempt' || coalesce('; the last one: ' || e.message, '')
-                    when e.wanted = 'pending' and e.code is null then d.message else e.message end
-  from ended e where d.id = e.id and d.lease = e.lease and d.state = 'leased'
+    ended_at = case when not ${again} then clock_timestamp() end,
+    code     = case when e.state = 'exhausted' then 'attempts_exhausted' when e.state = 'pending' and not ${again} then 'expired' when e.state = 'pending' then coalesce(e.code, d.code) else e.code end,
+    message  = case when e.state = 'exhausted' then (d.attempts + 1) || ' attempts made, the last: ' || e.code || ': ' || e.message
+                    when e.state = 'pending' and not ${again}
+                    then 'no time left for another attempt' || coalesce('; the last failure: ' || coalesce(e.message, d.message), '')
+                    when e.state = 'pending' then coalesce(e.message, d.message) else e.message end
+  from unnest($1::int8[], $2::int8[], $3::text[], $4::int8[], $5::bool[], $6::text[], $7::text[])
+    as e (id, lease, state, delay_ms, attempted, code, message)
+  where d.id = e.id and d.lease = e.lease and d.state = 'leased'
   returning d.id, d.attempts, e.attempted, e.code, e.message
 ), logged as (
   insert into gemini_relay.attempts (delivery_id, number, code, message)
-  select id, attempts, code, message from changed where attempted and code is not null order by id
-), finished_leases as (
-  delete from gemini_relay.leases where id = any($8::int8[])
+  select id, attempts, code, message from changed where attempted and code is not null
 )
 select id from changed`
 
 /**
  * Writes outcomes, each only while its lease is still the delivery's.
  *
- * @param finishedLeases leases that cover nothing any more
  * @returns ids that were written; a missing one belongs to somebody else now
  */
-export async function endDeliveries(
-  pool: Pool,
-  ends: readonly DeliveryEnd[],
-  finishedLeases: readonly string[],
-): Promise<Set<string>> {
+export async function endDeliveries(pool: Pool, ends: readonly DeliveryEnd[]): Promise<Set<string>> {
   const { rows } = await pool.query<[string]>({
     name: 'end',
     rowMode: 'array',
@@ -153,7 +148,6 @@ export async function endDeliveries(
       boolArray(ends.map(({ attempted }) => attempted)),
       textArray(ends.map(({ code }) => code)),
       textArray(ends.map(({ message }) => message?.replaceAll('\0', '\uFFFD') ?? null)),
-      int8Array(finishedLeases),
     ],
   })
   return new Set(rows.map(([id]) => id))
@@ -168,6 +162,15 @@ where l.id = mine.id returning l.id`
 export async function renewLeases(pool: Pool, leases: readonly string[], leaseMs: number): Promise<Set<string>> {
   const { rows } = await pool.query<{ id: string }>({ name: 'renew', text: renew, values: [int8Array(leases), leaseMs] })
   return new Set(rows.map(({ id }) => id))
+}
+
+/** Deletes leases that cover nothing any more. */
+export async function deleteLeases(pool: Pool, leases: readonly string[]): Promise<void> {
+  await pool.query({
+    name: 'delete-leases',
+    text: 'delete from gemini_relay.leases where id = any($1::int8[])',
+    values: [int8Array(leases)],
+  })
 }
 
 const takeOver = `

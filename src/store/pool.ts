@@ -14,13 +14,15 @@ export interface PoolOptions {
   statementTimeoutMs: number
   /** Server-side bound of waiting for a lock, in milliseconds. */
   lockTimeoutMs?: number
+  /** More settings of each session: `-c name=value`. */
+  settings?: string
   log: Log
 }
 
 /** A statement whose server went silent is given up this long after the server should have ended it. */
 const silenceMs = 2_000
 
-export function createPool({ url, part, max, statementTimeoutMs, lockTimeoutMs, log }: PoolOptions): Pool {
+export function createPool({ url, part, max, statementTimeoutMs, lockTimeoutMs, settings = '', log }: PoolOptions): Pool {
   const pool = new pg.Pool({
     connectionString: url,
     application_name: `gemini-relay ${part}`,
@@ -32,18 +34,21 @@ export function createPool({ url, part, max, statementTimeoutMs, lockTimeoutMs, 
     query_timeout: statementTimeoutMs + silenceMs,
     ...(lockTimeoutMs === undefined ? {} : { lock_timeout: lockTimeoutMs }),
     // A 2xx is a promise: no role or database default may turn the commit behind it asynchronous.
-    options: '-c synchronous_commit=on -c timezone=UTC',
+    options: `-c synchronous_commit=on -c timezone=UTC ${settings}`,
   })
   // Without a listener an idle connection that breaks would end the process; the next query reconnects.
   pool.on('error', (error) => log.debug({ part, error: messageOf(error) }, 'an idle database connection broke'))
+  // Likewise for one that breaks while somebody has it checked out: whoever queries next on it gets the error.
+  pool.on('connect', (client) => client.on('error', () => {}))
   return pool
 }
 
 /** Host, port and database of a URL, for messages: never the password. */
 export function describeUrl(url: string): string {
   try {
-    const { hostname, port, pathname, searchParams } = new URL(url)
-    return `${hostname || searchParams.get('host') || 'localhost'}${port ? `:${port}` : ''}${pathname}`
+    // A socket's URL names no host before the path, which WHATWG URLs do not take.
+    const { hostname, port, pathname, searchParams } = new URL(url.replace('@/', '@socket/'))
+    return `${searchParams.get('host') ?? (hostname || 'localhost')}${port ? `:${port}` : ''}${pathname}`
   } catch {
     return 'the configured database'
   }

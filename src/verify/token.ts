@@ -1,6 +1,7 @@
 import { createHash, type KeyObject } from 'node:crypto'
 import { decodeProtectedHeader, errors, jwtVerify } from 'jose'
 import { Refusal } from '../errors.ts'
+import type { Log } from '../log.ts'
 import type { Clock, TokenUse } from '../types.ts'
 import { envelopeOf, isObject, isSameEvent, type Claims } from './envelope.ts'
 import type { Jwks } from './jwks.ts'
@@ -34,10 +35,12 @@ export function createTokenVerifier({
   dynamic,
   jwks,
   clock,
+  log,
 }: {
   dynamic: DynamicVerification
   jwks: Jwks
   clock: Clock
+  log: Log
 }): TokenVerifier {
   /** Only what the configuration names may pick a key: `jwk`, `jku`, `x5u` and `x5c` of the token itself are never read. */
   async function claimsOf(token: string): Promise<Claims> {
@@ -66,6 +69,13 @@ export function createTokenVerifier({
         return payload
       } catch (error) {
         if (error instanceof errors.JWSSignatureVerificationFailed) continue
+        if (error instanceof errors.JWTClaimValidationFailed && error.claim === 'aud') {
+          // Which audience Gemini names is documented nowhere, so this line may be the only way to learn it.
+          log.warn(
+            { audience: error.payload.aud ?? null, expected: dynamic.audience },
+            'a token of a trusted key is for another audience',
+          )
+        }
         if (error instanceof errors.JOSEError) throw invalid(explain(error), error)
         throw error
       }

@@ -37,7 +37,7 @@ export interface VerifierDeps {
 export function createVerifier({ source, clock = Date.now, fetch = globalThis.fetch, log }: VerifierDeps): Verifier {
   const secrets = source.secrets.map((secret, index) => createSecretKey(decodeSecret(secret, secretLabel(source.name, index))))
   const jwks = source.dynamic && createJwks({ uri: source.dynamic.jwksUri, source: source.name, clock, fetch, log })
-  const tokens = source.dynamic && jwks && createTokenVerifier({ dynamic: source.dynamic, jwks, clock })
+  const tokens = source.dynamic && jwks && createTokenVerifier({ dynamic: source.dynamic, jwks, clock, log })
 
   async function verifyEd25519(
     request: UnverifiedRequest,

@@ -227,7 +227,7 @@ describe('the http sink', () => {
       [429, 'soon', 30_000],
       [503, '7', 7_000],
       [503, 'soon', undefined],
-      [500, '7', undefined],
+      [500, '7', 7_000],
     ])('%d with Retry-After %s asks for %s ms', async (status, retryAfter, ms) => {
       receiver.respond(answerWith(status, { 'retry-after': retryAfter }))
       const outcome = await deliver()

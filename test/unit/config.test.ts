@@ -126,7 +126,7 @@ const exampleEnv = {
   GEMINI_WEBHOOK_AUDIENCE: 'project-1',
   SLACK_BOT_TOKEN: 'xoxb-1',
   KAFKA_BROKERS: 'a:9092, b:9092',
-  FORWARD_SECRET: 'whsec_x',
+  FORWARD_SECRET: 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw',
 }
 
 describe('a configuration', () => {
@@ -168,7 +168,10 @@ describe('a configuration', () => {
   test('is shipped whose commented parts are right too', () => {
     const shipped = readFileSync('config/relay.yaml', 'utf8')
     const uncommented = shipped.replace(/^( *)# (?= *[a-z]+:|- name| +- )/gm, '$1').replace(/^( {4})( +)(?=text: ":x)/m, '$1$2')
-    const { config, warnings } = load(uncommented, { ...exampleEnv, GEMINI_WEBHOOK_SECRET: 'whsec_x' })
+    const { config, warnings } = load(uncommented, {
+      ...exampleEnv,
+      GEMINI_WEBHOOK_SECRET: 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw',
+    })
     expect(Object.keys(config.sinks)).toEqual(['trace', 'jobs', 'ops', 'stream', 'forward'])
     expect(config.rules.map(({ name }) => name)).toEqual(['everything', 'failures-to-ops', 'urgent'])
     expect(config.sources['gemini']?.dynamic?.audience).toBe('project-1')
@@ -378,6 +381,31 @@ sinks:
   })
 })
 
+describe('a secret', () => {
+  const bytes = (count: number) => `whsec_${Buffer.alloc(count, 7).toString('base64')}`
+
+  test.each([
+    ['whsec_', 'holds 0 bytes, expected 24 to 64: check that the whole secret was copied'],
+    ['whsec_!!!!', 'is not base64: expected whsec_ and padded base64, as Gemini shows it'],
+    [bytes(23), 'holds 23 bytes, expected 24 to 64: check that the whole secret was copied'],
+    [bytes(65), 'holds 65 bytes, expected 24 to 64: check that the whole secret was copied'],
+  ])('of a source or an http sink such as %s is refused by its place and not shown', (secret, problem) => {
+    const source = `sources: { g: { path: /g, static: { secrets: ['${bytes(24)}', ¶'\${A}'] } } }`
+    expect(issuesAtMarks(source, { A: secret })).toEqual([
+      `source g: signing secret 2 ${problem} (the value comes from \`\${A}\`)`,
+    ])
+    const sink = `sources: {}\nsinks: { f: { type: http, url: 'https://x.example', secret: ¶'${secret}' } }`
+    expect(issuesAtMarks(sink)).toEqual([`sink f: secret ${problem}`])
+  })
+
+  test('that is a token of Slack with a line break is refused, and not shown', () => {
+    const sink = 'sources: {}\nsinks: { s: { type: slack, channel: C012, token: ¶"${A}" } }'
+    expect(issuesAtMarks(sink, { A: 'xoxb-1\n\n' })).toEqual([
+      '`token`: holds a space, a line break or another character that no token has (the value comes from `${A}`)',
+    ])
+  })
+})
+
 describe('what a later version will have is said to be missing rather than misspelt', () => {
   test.each(['admin: { port: 1 }', 'defaults: {}', 'include: []', 'tests: []', 'gemini: {}'])('%s', (line) => {
     expect(issuesAtMarks(`sources: {}\n¶${line}`)).toEqual([`\`${line.split(':')[0]}\` is not in this version`])
@@ -435,12 +463,12 @@ describe('variables', () => {
 
   test('may be files, less one newline at their end, beside the configuration', () => {
     const files = {
-      '/etc/relay/relay.yaml': 'sources: { g: { path: /g, static: { secrets: ["${file:secret}", "${file:/run/secrets/x}"] } } }',
+      '/etc/relay/relay.yaml': 'sources: { g: { path: /g, dynamic: { audience: "${file:secret}|${file:/run/secrets/x}" } } }',
       '/etc/relay/secret': 'one\n\n',
       '/run/secrets/x': 'two\r\n',
     }
     const { config } = loadConfig({ file: '/etc/relay/relay.yaml', env: {}, readFile: (path) => contentOf(files, path) })
-    expect(config.sources['g']?.static?.secrets).toEqual(['one\n', 'two'])
+    expect(config.sources['g']?.dynamic?.audience).toBe('one\n|two')
   })
 
   test.each([
@@ -586,7 +614,7 @@ describe('what is allowed and probably not meant is a warning', () => {
   test('unless all is well', () => {
     expect(
       warningsOf(
-        'sources: { g: { path: /g, static: { secrets: [x] } } }\nsinks: { t: { type: log } }\nrules: [{ name: a, to: [t] }]',
+        'sources: { g: { path: /g, static: { secrets: [whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw] } } }\nsinks: { t: { type: log } }\nrules: [{ name: a, to: [t] }]',
       ),
     ).toEqual([])
   })
