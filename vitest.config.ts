@@ -11,6 +11,7 @@ export default defineConfig({
     maxWorkers: 2,
     testTimeout: 60_000,
     hookTimeout: 120_000,
+    reporters: ['default', './test/setup/kafka-reporter.ts'],
     globalSetup: services.filter((file) => existsSync(new URL(file, import.meta.url))),
   },
 })

@@ -7,6 +7,17 @@ import { byteSize, decimal, durationMs, flag, integer, name, sqlName } from './v
 
 const nonEmpty = z.string().min(1)
 
+const postgresUrlError = {
+  error:
+    'expected a URL such as postgres://user:password@host:5432/database, with `/`, `?`, `#` and `@` of a password percent-encoded',
+}
+
+/** A URL of a Unix socket names no host: postgres://user:password@/database?host=/run/postgresql. */
+const postgresUrl = z
+  .string()
+  .regex(/^postgres(ql)?:\/\/./, postgresUrlError)
+  .refine((url) => URL.canParse(url.replace('@/', '@socket/')), postgresUrlError)
+
 /** Seconds a lease lasts bound an attempt: one must end well before the other. See deliver/leases.ts. */
 const maxTimeoutMs = 20_000
 
@@ -111,7 +122,7 @@ const tableSink = z.strictObject({
     .string()
     .regex(/^[A-Za-z_][A-Za-z0-9_$]*(\.[A-Za-z_][A-Za-z0-9_$]*)?$/, 'expected a table name, table or schema.table')
     .describe('Default schema: public.'),
-  url: nonEmpty.optional().describe("Postgres URL of another database; default: the relay's own."),
+  url: postgresUrl.optional().describe("Postgres URL of another database; default: the relay's own."),
   key: z.array(sqlName).min(1, 'names no column').describe('Columns that identify a row.'),
   create: flag.default(false).describe('Make the table at start if it is missing.'),
   columns: z.record(sqlName, column).describe('CEL over `event`, by column.'),
@@ -195,7 +206,9 @@ export const configSchema = z.strictObject({
       body_limit: byteSize.default(262_144),
     })
     .prefault({}),
-  database: z.strictObject({ url: nonEmpty.default('embedded') }).prefault({}),
+  database: z
+    .strictObject({ url: z.union([z.literal('embedded'), postgresUrl], postgresUrlError).default('embedded') })
+    .prefault({}),
   retention: z
     .strictObject({
       events: durationMs

@@ -36,7 +36,7 @@ export function ownKafkaSuite(name: string, body: (kafka: () => TestKafka & { ow
 
 function suite(name: string, reason: string, body: (kafka: () => TestKafka) => void): void {
   const title = reason === '' ? name : `${name} (skipped: ${reason})`
-  describe.skipIf(reason !== '')(title, () => {
+  describe.skipIf(reason !== '')(title, { meta: { kafka: { skipReason: reason } } }, () => {
     let broker: TestKafka | undefined
     beforeAll(async () => {
       broker = await kafkaBroker()

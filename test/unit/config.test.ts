@@ -247,6 +247,10 @@ describe('a mistake in the shape', () => {
     ['server: { body_limit: ¶256 }\nsources: {}', '`body_limit`: expected text, found a number'],
     ['server: { body_limit: ¶256k }\nsources: {}', '`body_limit`: expected a size such as 256kb or 1mb'],
     ['retention: { events: ¶24h }\nsources: {}', '`events`: at least 48h: a sender may repeat a webhook-id for that long'],
+    [
+      'database: { url: ¶"postgres://u:with/slash@h/d" }\nsources: {}',
+      '`url`: expected a URL such as postgres://user:password@host:5432/database, with `/`, `?`, `#` and `@` of a password percent-encoded',
+    ],
     ['sources:¶\nsinks: {}', '`sources` has no value'],
     ['¶sinks: {}', '`sources` is missing'],
     ['¶', '`sources` is missing'],

