@@ -8,6 +8,7 @@
 
 /** HTTP status of every refusal. The body is `{error, code}`; it says nothing about keys. */
 export const refusalStatus = {
+  malformed_request: 400, // not HTTP, or HTTP that says two things at once
   missing_header: 400,
   malformed_header: 400,
   stale_timestamp: 400,
@@ -18,8 +19,10 @@ export const refusalStatus = {
   body_mismatch: 400,
   not_found: 404,
   method_not_allowed: 405,
+  request_timeout: 408,
   body_too_large: 413,
   unsupported_encoding: 415,
+  expectation_failed: 417,
   keys_unavailable: 503,
   database_unavailable: 503,
   queue_full: 503,
@@ -80,6 +83,7 @@ export type RelayErrorCode =
   | 'embedded_in_use'
   | 'sink_misconfigured'
   | 'port_in_use'
+  | 'cannot_listen'
   | 'not_found'
   | 'send_failed'
 

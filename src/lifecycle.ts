@@ -28,3 +28,9 @@ export function createLifecycle(log: Log): Lifecycle {
     stop: () => (stopped ??= releaseAll()),
   }
 }
+
+/** Calls `act` when the signal aborts, at once if it has. */
+export function whenAborted(signal: AbortSignal, act: () => void): void {
+  if (signal.aborted) act()
+  else signal.addEventListener('abort', act, { once: true })
+}

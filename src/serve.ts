@@ -116,13 +116,13 @@ export async function serve(options: ServeOptions): Promise<Relay> {
       countRefusal: (code) => refusals.set(code, (refusals.get(code) ?? 0) + 1),
       log,
     })
-    deliverer.start()
-    pruner.start()
     const { host, port, close } = await listen(app.callback(), config.server)
     lifecycle.onStop('http', async () => {
       draining = true
       await close(deadline.signal)
     })
+    deliverer.start()
+    pruner.start()
     announce(host, port)
     return { host, port, stop }
   }

@@ -83,7 +83,7 @@ export function createAcceptor(options: AcceptorOptions): Acceptor {
       // One row that Postgres will not take must not cost the others their place: each on its own, then without what
       // was derived from it. Its bytes are kept in any case.
       if (rows.length > 1) return await storeOneByOne(rows)
-      if (withoutDerived) throw outage.refusal(error)
+      if (withoutDerived) throw asRefusal(error)
       log.warn({ webhook_id: rows[0]?.request.webhookId, error: messageOf(error) }, 'stored without type, subject and time')
       return await storeRows(rows, true)
     }
@@ -91,8 +91,13 @@ export function createAcceptor(options: AcceptorOptions): Acceptor {
 
   async function storeOneByOne(rows: readonly AcceptRow[]): Promise<(AcceptResult | Refusal)[]> {
     const results: (AcceptResult | Refusal)[] = []
-    for (const row of rows) results.push(...(await storeRows([row]).catch((error: unknown) => [asRefusal(error)])))
+    for (const row of rows) results.push(...(await storeAlone(row).catch((error: unknown) => [asRefusal(error)])))
     return results
+  }
+
+  async function storeAlone(row: AcceptRow): Promise<(AcceptResult | Refusal)[]> {
+    outage.refuseWhileDown()
+    return await storeRows([row])
   }
 
   async function storeOnce(rows: readonly AcceptRow[], withoutDerived: boolean): Promise<(AcceptResult | Refusal)[]> {

@@ -19,6 +19,9 @@ export async function run(argv: readonly string[]): Promise<number> {
     .exitOverride()
     .showHelpAfterError('(--help shows what there is)')
     .configureHelp({ showGlobalOptions: true })
+    .hook('preAction', (_, command) => {
+      if (command.name() !== 'serve') process.stdout.on('error', endOnBrokenOutput)
+    })
   for (const add of [addServe, addDemo, addCheck, addSend, addDeliveries, addReplay]) add(program)
   try {
     await program.parseAsync(argv)
@@ -26,6 +29,13 @@ export async function run(argv: readonly string[]): Promise<number> {
   } catch (error) {
     return report(error)
   }
+}
+
+/** `| head` closes the pipe when it has enough: no failure. A full disk is one. `serve` has the log sink look after its output. */
+function endOnBrokenOutput(error: NodeJS.ErrnoException): void {
+  if (error.code === 'EPIPE') process.exit(0)
+  process.stderr.write(`gemini-relay: the output cannot be written: ${error.message}\n`)
+  process.exit(1)
 }
 
 function report(error: unknown): number {

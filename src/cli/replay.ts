@@ -41,7 +41,8 @@ export function addReplay(program: Command): void {
 }
 
 function assertKnown({ config }: LoadedConfig, { sink, rule }: { sink?: string; rule?: string }): void {
-  if (sink !== undefined && !(sink in config.sinks)) throw new RelayError('usage', `the configuration has no sink ${sink}`)
+  if (sink !== undefined && !Object.hasOwn(config.sinks, sink))
+    throw new RelayError('usage', `the configuration has no sink ${sink}`)
   if (rule !== undefined && !config.rules.some(({ name }) => name === rule))
     throw new RelayError('usage', `the configuration has no rule ${rule}`)
 }

@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { InvalidArgumentError, Option, type Command } from 'commander'
-import type { SourceConfig } from '../config/schema.ts'
+import type { Config, SourceConfig } from '../config/schema.ts'
 import { loadConfig, type LoadedConfig } from '../config/load.ts'
 import { eventTypes, exampleEvent } from '../emulator/catalog.ts'
-import { readSigningKey } from '../emulator/keys.ts'
+import { readSigningKey, type SigningKey } from '../emulator/keys.ts'
 import { signEd25519, signHmac, signJwt, type Message, type WebhookHeaders } from '../emulator/sign.ts'
 import { RelayError, messageOf } from '../errors.ts'
 import type { Scheme } from '../types.ts'
@@ -42,8 +42,8 @@ export function addSend(program: Command): void {
     .option('-d, --data <k=v>', 'field of data; repeat for more', collect, {})
     .option('-m, --metadata <k=v>', 'field of user_metadata; repeat for more', collect)
     .option('--subject <job>', 'data.id; default: a new one')
-    .option('--id <webhook-id>', 'webhook-id; default: a new one')
-    .option('--url <url>', 'where to post; default: server.port of the configuration on this machine')
+    .option('--id <webhook-id>', 'webhook-id; default: a new one', webhookId)
+    .option('--url <url>', 'where to post; default: the server of the configuration, on this machine', httpUrl)
     .action(async (type: string, options: SendOptions) => {
       const loaded = loadConfig({ file: options.config, env: process.env })
       const { name, source } = chooseSource(loaded, options.source)
@@ -56,7 +56,7 @@ export function addSend(program: Command): void {
       })
       const message: Message = { id: options.id ?? `msg_${randomUUID()}`, timestamp: now, body: JSON.stringify(event) }
       const headers = await sign(message, name, source, options)
-      const url = options.url ?? `http://127.0.0.1:${loaded.config.server.port}${source.path}`
+      const url = options.url ?? localUrl(loaded.config.server, source.path)
       const answer = await post(url, message, headers)
       const webhookId = message.id
       process.stdout.write(
@@ -68,10 +68,16 @@ export function addSend(program: Command): void {
     })
 }
 
+/** Where the relay listens to every address, this machine's own is one of them. */
+function localUrl({ host, port }: Config['server'], path: string): string {
+  const reachable = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host
+  return `http://${reachable.includes(':') ? `[${reachable}]` : reachable}:${port}${path}`
+}
+
 function chooseSource({ config }: LoadedConfig, wanted: string | undefined): { name: string; source: SourceConfig } {
   const names = Object.keys(config.sources)
   const name = wanted ?? (names.length === 1 ? names[0] : undefined)
-  const source = name === undefined ? undefined : config.sources[name]
+  const source = name !== undefined && names.includes(name) ? config.sources[name] : undefined
   if (name === undefined || source === undefined) {
     const problem = wanted === undefined ? 'say which source' : `there is no source ${wanted}`
     throw new RelayError('usage', `${problem}: --source ${names.join(' | ')}`)
@@ -100,12 +106,18 @@ async function sign(
       hint: `only the holder of a key in ${source.dynamic?.jwks_uri ?? 'a JWKS'} can sign so; for a try, serve a JWKS of your own and name it in dynamic.jwks_uri`,
     })
   }
-  const key = await readSigningKey(readFileSync(keyFile, 'utf8')).catch((error: unknown) => {
-    throw new RelayError('usage', `${keyFile} is no private key we can sign with: ${messageOf(error)}`)
-  })
+  const key = await readKey(keyFile)
   if ((scheme ?? (key.alg === 'EdDSA' ? 'ed25519' : 'jwt')) === 'ed25519') return signEd25519({ ...message, key })
   const audience = source.dynamic?.audience
   return await signJwt({ ...message, key, ...(audience === undefined || audience === 'any' ? {} : { audience }) })
+}
+
+async function readKey(file: string): Promise<SigningKey> {
+  try {
+    return await readSigningKey(readFileSync(file, 'utf8'))
+  } catch (error) {
+    throw new RelayError('usage', `${file} is no private key we can sign with: ${messageOf(error)}`)
+  }
 }
 
 async function post(url: string, { body }: Message, headers: WebhookHeaders): Promise<{ status: number; answer: unknown }> {
@@ -141,4 +153,15 @@ function collect(text: string, fields: Fields = {}): Fields {
   const at = text.indexOf('=')
   if (at < 1) throw new InvalidArgumentError('expected name=value')
   return { ...fields, [text.slice(0, at)]: jsonOr(text.slice(at + 1)) }
+}
+
+function httpUrl(text: string): string {
+  if (!/^https?:/.test(text) || !URL.canParse(text))
+    throw new InvalidArgumentError('expected a URL such as http://127.0.0.1:8080/webhooks/gemini')
+  return text
+}
+
+function webhookId(text: string): string {
+  if (!/^[\x21-\x7e]{1,256}$/.test(text)) throw new InvalidArgumentError('expected 1 to 256 visible ASCII characters')
+  return text
 }

@@ -2,16 +2,15 @@ import type { Command } from 'commander'
 import { loadConfig } from '../config/load.ts'
 import { createLog } from '../log.ts'
 import { serve } from '../serve.ts'
-import { withConfig, type ConfigOption } from './options.ts'
+import { withConfig, withLogLevel, type ConfigOption } from './options.ts'
 
 interface ServeCommandOptions extends ConfigOption {
   logLevel: string
 }
 
 export function addServe(program: Command): void {
-  withConfig(program.command('serve'))
+  withLogLevel(withConfig(program.command('serve')), 'info')
     .description('receive webhooks and deliver them, until SIGTERM or SIGINT')
-    .option('--log-level <level>', 'debug, info, warn or error', process.env.LOG_LEVEL ?? 'info')
     .action(async ({ config, logLevel }: ServeCommandOptions) => {
       const log = createLog({ level: logLevel })
       const starting = new AbortController()

@@ -19,10 +19,9 @@ export function formatTable(
     .join('\n')
 }
 
-/** One line without control characters: a text from outside must not move the cursor. */
+/** One line without control or formatting characters: a text from outside must not move the cursor or turn the line around. */
 export function oneLine(text: string | null): string {
-  // oxlint-disable-next-line no-control-regex -- control characters are what it is about
-  return (text ?? '').replaceAll(/[\u0000-\u001f\u007f-\u009f]+/g, ' ')
+  return (text ?? '').replaceAll(/[\p{C}\p{Zl}\p{Zp}]+/gu, ' ')
 }
 
 function cut(line: string, width: number): string {

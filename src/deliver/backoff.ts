@@ -11,7 +11,9 @@ export const longestRetryAfterMs = 3_600_000
  * @returns milliseconds until the next attempt
  */
 export function retryDelayMs(retry: Retry, attempts: number, random: number, retryAfterMs = 0): number {
-  const planned = Math.min(retry.max, retry.initial * retry.factor ** (attempts - 1))
+  // Bounded, because 0 ms times infinity is no number.
+  const growth = retry.factor ** Math.min(attempts - 1, 100)
+  const planned = Math.min(retry.max, retry.initial * growth)
   const jittered = planned * (1 - retry.jitter * random)
   return Math.round(Math.max(jittered, Math.min(retryAfterMs, longestRetryAfterMs)))
 }

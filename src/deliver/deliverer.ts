@@ -1,6 +1,7 @@
 /** deliver: everything between a committed delivery and its outcome. */
 import type { LeaseDesk } from '../accept/desk.ts'
 import type { Config } from '../config/schema.ts'
+import { whenAborted } from '../lifecycle.ts'
 import type { Log } from '../log.ts'
 import type { Sink } from '../sinks/sink.ts'
 import { claimDeliveries, findPendingPairs } from '../store/deliveries.ts'
@@ -99,7 +100,7 @@ export function createDeliverer({ config, sinks, pool, url, holder, log }: Deliv
       return (await findPendingPairs(pool)).filter(({ rule, sink }) => !laneOf.has(pairKey(rule, sink)))
     },
     async stop(deadline) {
-      deadline.addEventListener('abort', () => outcomes.stop())
+      whenAborted(deadline, () => outcomes.stop())
       await Promise.all([sweeper.stop(), notifier.stop(), ...lanes.map((lane) => lane.stop(deadline))])
       await outcomes.idle()
       await leases.stop()

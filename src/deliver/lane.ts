@@ -3,6 +3,7 @@
  * bounded queue of leased deliveries, fills it from Postgres, and attempts what is in it.
  */
 import { messageOf } from '../errors.ts'
+import { whenAborted } from '../lifecycle.ts'
 import type { Log } from '../log.ts'
 import type { SinkConfig } from '../config/schema.ts'
 import { internalFailure, isRetryable, type Sink } from '../sinks/sink.ts'
@@ -10,8 +11,9 @@ import type { Failure, LeasedDelivery, Outcome } from '../types.ts'
 import { attempt, type Attempt } from './attempt.ts'
 import { createBreaker } from './breaker.ts'
 import { leaseMs, lost } from './leases.ts'
+import { maxClaimBytes } from '../store/deliveries.ts'
 import type { Outcomes } from './outcomes.ts'
-import { createPace } from './rate.ts'
+import { createPace, type Pace } from './rate.ts'
 import { delivered, failureEnd, givenBack, pauseMs } from './verdict.ts'
 
 export interface LaneOptions {
@@ -64,7 +66,7 @@ export function createLane(options: LaneOptions): Lane {
   const now = () => performance.now()
   const breaker = createBreaker(config.breaker, now)
   const pace = createPace(config.rate, now)
-  const capacity = config.rate === undefined ? config.concurrency * config.batch : pace.within(leaseMs / 3) * config.batch
+  const capacity = config.rate === undefined ? config.concurrency * config.batch : ratedCapacity(pace, config)
 
   let queue: LeasedDelivery[] = []
   let reserved = 0
@@ -114,7 +116,7 @@ export function createLane(options: LaneOptions): Lane {
     try {
       const deliveries = await options.claim(limit)
       queue.push(...deliveries)
-      const full = deliveries.length === limit
+      const full = deliveries.length === limit || bytesOf(deliveries) >= maxClaimBytes
       // What went in as pending meanwhile is older than what comes next, so the backlog is not over yet.
       trailing = due && !full ? trailing + 1 : 0
       backlog = full || (trailing > 0 && trailing < maxTrailing)
@@ -250,11 +252,20 @@ export function createLane(options: LaneOptions): Lane {
       stopping = true
       clearTimeout(timer)
       giveBack()
-      deadline.addEventListener('abort', () => {
+      whenAborted(deadline, () => {
         for (const trying of underWay.keys()) trying.abort()
       })
       await claiming
       await Promise.all(underWay.values())
     },
   }
+}
+
+/** What can start within a third of the lease, but no more than can be under way or claimed at once. */
+function ratedCapacity(pace: Pace, { concurrency, batch }: SinkConfig): number {
+  return Math.min(pace.within(leaseMs / 3) * batch, Math.max(concurrency * batch, maxClaim))
+}
+
+function bytesOf(deliveries: readonly LeasedDelivery[]): number {
+  return deliveries.reduce((bytes, { stored }) => bytes + stored.body.length, 0)
 }

@@ -5,7 +5,7 @@ import type { Log } from '../log.ts'
 import { endDeliveries, type DeliveryEnd } from '../store/deliveries.ts'
 import { createGroup } from '../store/group.ts'
 import type { Pool } from '../store/pool.ts'
-import { retryConflicts } from '../store/sqlstate.ts'
+import { isBadRow, retryConflicts } from '../store/sqlstate.ts'
 import type { LeasedDelivery } from '../types.ts'
 import type { Leases } from './leases.ts'
 
@@ -23,6 +23,8 @@ export interface Outcomes {
 
 const maxGroup = 1_000
 const retryPauseMs = 500
+/** One line in so many tries, so that a long outage shows. */
+const loggedTries = 20
 
 export function createOutcomes({ pool, leases, log }: { pool: Pool; leases: Leases; log: Log }): Outcomes {
   const stopping = new AbortController()
@@ -46,12 +48,28 @@ export function createOutcomes({ pool, leases, log }: { pool: Pool; leases: Leas
         }
         return
       } catch (error) {
-        if (tries === 1)
-          log.warn({ outcomes: ends.length, error: messageOf(error) }, 'outcomes could not be written: trying until they are')
+        if (isUnwritable(error)) return await writeOneByOne(ends, error)
+        if (tries % loggedTries === 1)
+          log.warn(
+            { outcomes: ends.length, tries, error: messageOf(error) },
+            'outcomes could not be written: trying until they are',
+          )
         if (stopping.signal.aborted) throw error
         await sleep(retryPauseMs, undefined, { signal: stopping.signal }).catch(() => {})
       }
     }
+  }
+
+  /** One outcome that Postgres will not take must not hold up all others. Its lease expires, and another attempt follows. */
+  async function writeOneByOne(ends: readonly DeliveryEnd[], error: unknown): Promise<void> {
+    if (ends.length > 1) {
+      for (const end of ends) await writeUntilItHolds([end])
+      return
+    }
+    log.error(
+      { delivery: ends[0]?.id, error: messageOf(error) },
+      'this outcome cannot be written: its lease will expire and another attempt follow',
+    )
   }
 
   return {
@@ -75,4 +93,9 @@ export function createOutcomes({ pool, leases, log }: { pool: Pool; leases: Leas
 /** Ids are decimal digits: shorter is smaller. */
 function byId(a: DeliveryEnd, b: DeliveryEnd): number {
   return a.id.length - b.id.length || (a.id < b.id ? -1 : 1)
+}
+
+/** A row that Postgres refuses, or a value that cannot even be sent: neither gets better by waiting. */
+function isUnwritable(error: unknown): boolean {
+  return isBadRow(error) || error instanceof RangeError || error instanceof TypeError
 }

@@ -28,7 +28,7 @@ export function answerRefusals({ log, countRefusal }: { log: Log; countRefusal: 
       if (refusal.code === 'token_reused') {
         log.warn(
           { path: ctx.path },
-          'a JWT came with a second webhook-id and was refused; dynamic.unbound_jwt: accept would let it pass',
+          'a JWT came with a second webhook-id and was refused; dynamic.unbound_jwt: accept lets tokens without an event in their claims pass',
         )
       }
       answer(ctx, refusal)
@@ -37,6 +37,9 @@ export function answerRefusals({ log, countRefusal }: { log: Log; countRefusal: 
 }
 
 function unexpected(error: unknown, log: Log): Refusal {
+  // `POST http://[bad/`: Koa looks for the path and the URL parser throws. Anybody can send that, so it is no error of ours.
+  if (error instanceof TypeError && 'code' in error && error.code === 'ERR_INVALID_URL')
+    return new Refusal('not_found', 'nothing is received at this path')
   log.error(
     { error: messageOf(error), stack: error instanceof Error ? error.stack : undefined },
     'unexpected error while receiving',

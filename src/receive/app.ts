@@ -36,14 +36,16 @@ export function createApp({ webhooks, readiness, draining, countRefusal, log }: 
   })
   for (const path of ['/livez', '/readyz']) router.all(path, onlyAllow('GET, HEAD'))
 
+  app.use(async (ctx, next) => {
+    await next()
+    // A keep-alive connection would hold up the exit for as long as its owner likes. Asked last: draining may have begun
+    // while this request was under way.
+    if (draining()) ctx.set('Connection', 'close')
+  })
   app.use(answerRefusals({ log, countRefusal }))
   app.use(async (ctx, next) => {
-    // A keep-alive connection would hold up the exit for as long as its owner likes.
-    if (draining()) ctx.set('Connection', 'close')
     if (draining() && ctx.method === 'POST') throw new Refusal('shutting_down', 'this instance is shutting down')
     await next()
-    // One that was under way when draining began.
-    if (draining()) ctx.set('Connection', 'close')
   })
   app.use(router.routes())
   app.use(() => {

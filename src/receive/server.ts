@@ -1,7 +1,9 @@
 /** The HTTP server around the app, with bounds against clients that are slow on purpose. */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { createServer, STATUS_CODES, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { Duplex } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { RelayError, messageOf } from '../errors.ts'
+import { RelayError, messageOf, refusalStatus, type RefusalCode } from '../errors.ts'
+import { whenAborted } from '../lifecycle.ts'
 
 /** A webhook is a few kilobytes from a data centre: it arrives in one second or not at all. */
 const limits = {
@@ -36,6 +38,17 @@ export async function listen(handler: Handler, { host, port }: { host: string; p
     },
     (request, response) => void handler(request, response),
   )
+  server.on('clientError', answerBrokenRequest)
+  server.on('checkExpectation', (_, response: ServerResponse) => {
+    const { status, body } = broken('expectation_failed', 'only `Expect: 100-continue` is understood')
+    response
+      .writeHead(status, {
+        'content-type': 'application/json; charset=utf-8',
+        'content-length': body.length,
+        connection: 'close',
+      })
+      .end(body)
+  })
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => reject(listenError(error, host, port)))
     server.listen({ host, port }, resolve)
@@ -48,14 +61,31 @@ export async function listen(handler: Handler, { host, port }: { host: string; p
   }
 }
 
+/** What never became a request, so that the app cannot answer it. An oversized header block gets Node's own 431. */
+function answerBrokenRequest(error: NodeJS.ErrnoException, socket: Duplex): void {
+  if (!socket.writable) return void socket.destroy()
+  if (error.code === 'HPE_HEADER_OVERFLOW')
+    return void socket.end('HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\n\r\n')
+  const isLate = error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+  const { status, body } = isLate
+    ? broken('request_timeout', 'the request came too slowly')
+    : broken('malformed_request', 'this is not a valid HTTP request')
+  socket.end(
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`,
+  )
+}
+
+function broken(code: RefusalCode, error: string): { status: number; body: string } {
+  return { status: refusalStatus[code], body: JSON.stringify({ error, code }) }
+}
+
 async function close(server: Server, deadline: AbortSignal): Promise<void> {
   // Every connection hears `Connection: close` with its next answer. `server.close()` comes second because it cuts idle
   // connections, and one of them may have a request on its way.
   const open = countOpen(server)
   for (let waited = 0; waited < drainGraceMs && (await open()) > 0 && !deadline.aborted; waited += 50) await sleep(50)
   await new Promise<void>((resolve) => {
-    deadline.addEventListener('abort', () => server.closeAllConnections(), { once: true })
-    if (deadline.aborted) server.closeAllConnections()
+    whenAborted(deadline, () => server.closeAllConnections())
     server.close(() => resolve())
   })
 }
@@ -71,8 +101,8 @@ function listenError(error: NodeJS.ErrnoException, host: string, port: number): 
       hint: 'set server.port to a free one',
     })
   }
-  if (error.code === 'EACCES' || error.code === 'EADDRNOTAVAIL') {
-    return new RelayError('port_in_use', `cannot listen on ${host}:${port}: ${messageOf(error)}`, { cause: error })
+  if (error.syscall === 'listen' || error.syscall === 'getaddrinfo') {
+    return new RelayError('cannot_listen', `cannot listen on ${host}:${port}: ${messageOf(error)}`, { cause: error })
   }
   return error
 }

@@ -17,8 +17,9 @@ const maxBlockText: Readonly<Record<string, number>> = {
   'image.title': 2_000,
 }
 
+/** Half a surrogate pair becomes U+FFFD: the client's form encoding throws on it. */
 export function fitText(text: string): string {
-  return cut(text, maxText)
+  return cut(Buffer.from(text).toString(), maxText)
 }
 
 /** Cuts the texts of top-level blocks. What has no known limit, and what is no block, passes as it is. */

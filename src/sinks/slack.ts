@@ -29,6 +29,8 @@ interface Message {
 
 /** What `fetch` saw, which the client's errors do not always tell. */
 interface Seen {
+  /** False while the client still makes the request out of what was rendered. */
+  called: boolean
   status?: number
   retryAfter?: string | null
 }
@@ -60,7 +62,7 @@ export function createSlackSink({ name, config, targets, log }: SlackSinkOptions
   }
 
   async function post(body: Record<string, unknown>, channel: string, signal: AbortSignal): Promise<Outcome> {
-    const seen: Seen = {}
+    const seen: Seen = { called: false }
     // A client a call (some 60 µs): it takes `fetch` once, and that has to know this call's signal.
     const client = new WebClient(config.token, {
       ...(config.api_url !== undefined && { slackApiUrl: config.api_url }),
@@ -69,6 +71,7 @@ export function createSlackSink({ name, config, targets, log }: SlackSinkOptions
       allowAbsoluteUrls: false,
       logger,
       fetch: async (url, init) => {
+        seen.called = true
         const response = await fetch(url, { ...init, redirect: 'manual', signal })
         seen.status = response.status
         seen.retryAfter = response.headers.get('retry-after')
@@ -123,7 +126,8 @@ function render({ channel, text, blocks }: Message, { id, stored }: LeasedDelive
 }
 
 /** By status first: the client has no code for a 429 without a readable `Retry-After`, nor for an answer that breaks off. */
-function classify(error: unknown, { status, retryAfter }: Seen, channel: string, now: number): Failure {
+function classify(error: unknown, { called, status, retryAfter }: Seen, channel: string, now: number): Failure {
+  if (!called) return failed('template_error', `no request can be made of the message: ${messageOf(error)}`)
   if (status === undefined) return failed('unavailable', `Slack cannot be reached: ${reasonOf(error)}`)
   if (status === 429) {
     return failed('rate_limited', `Slack answered 429 for channel ${channel}`, rateLimitPauseMs(retryAfter, now))

@@ -37,7 +37,7 @@ with incoming as (
 ), upserted as (
   insert into ${table} as t (${written}) select ${written} from newest
   on conflict (${keyList}) do update set ${updates.map((name) => `${name} = excluded.${name}`).join(', ')}
-  where t.relay_event_time is null or (excluded.relay_event_time, excluded.relay_event_seq) >= (t.relay_event_time, t.relay_event_seq)
+  where t.relay_event_time is null or (excluded.relay_event_time, excluded.relay_event_seq) >= (t.relay_event_time, coalesce(t.relay_event_seq, 0))
 )
 select "relay delivery" from done`
 }

@@ -120,7 +120,11 @@ export function createTableSink({ name, config, relayUrl, log }: TableSinkOption
     }
   }
 
-  async function run({ shape, statement, name: statementName }: Prepared, rows: readonly Row[], signal: AbortSignal): Promise<Set<string>> {
+  async function run(
+    { shape, statement, name: statementName }: Prepared,
+    rows: readonly Row[],
+    signal: AbortSignal,
+  ): Promise<Set<string>> {
     const done = await queryUntil<[string]>(signal, pool, {
       name: statementName,
       rowMode: 'array',

@@ -19,19 +19,30 @@ export interface ClaimOptions {
   leaseMarginMs: number
 }
 
+/**
+ * Bodies in one claim, in bytes, less the last one's: they cross the wire as hex, twice as long, within the statement's
+ * timeout. A claim that holds so much has left the rest.
+ */
+export const maxClaimBytes = 8 * 1_048_576
+
 // Index deliveries_due (sink, rule, due_at, id): one short range a rule, oldest first, flat whatever the backlog.
 const claim = `
 with due as (
-  select d.id from unnest($2::text[]) as r (rule) cross join lateral (
-    select id, due_at from gemini_relay.deliveries
+  select d.* from unnest($2::text[]) as r (rule) cross join lateral (
+    select id, event_id, due_at from gemini_relay.deliveries
     where sink = $1 and rule = r.rule and due_at <= statement_timestamp() and expires_at > statement_timestamp()
     order by due_at, id limit $3 for update skip locked
   ) d order by d.due_at, d.id limit $3
+), fitting as (
+  select id from (
+    select due.id, sum(octet_length(e.body)) over (order by due.due_at, due.id) - octet_length(e.body) as before
+    from due join gemini_relay.events e on e.id = due.event_id
+  ) sized where before < $6
 ), lease as (
-  select nextval('gemini_relay.lease_numbers') as id where exists (select from due)
+  select nextval('gemini_relay.lease_numbers') as id where exists (select from fitting)
 ), claimed as (
   update gemini_relay.deliveries d set state = 'leased', due_at = null, lease = l.id
-  from due, lease l where d.id = due.id
+  from fitting f, lease l where d.id = f.id
   returning d.id, d.event_id, d.rule, d.replay, d.attempts, d.lease
 ), new_lease as (
   insert into gemini_relay.leases (id, holder, deadline, deliveries)
@@ -65,7 +76,11 @@ export async function claimDeliveries(
   { sink, rules, limit, holder, leaseMs, leaseMarginMs }: ClaimOptions,
 ): Promise<LeasedDelivery[]> {
   const lease: Lease = { id: '', until: performance.now() + leaseMs - leaseMarginMs }
-  const { rows } = await pool.query<ClaimedRow>({ name: 'claim', text: claim, values: [sink, rules, limit, holder, leaseMs] })
+  const { rows } = await pool.query<ClaimedRow>({
+    name: 'claim',
+    text: claim,
+    values: [sink, rules, limit, holder, leaseMs, maxClaimBytes],
+  })
   return rows.map((row) => {
     lease.id = row.lease
     return { id: row.id, rule: row.rule, sink, replay: row.replay, attempts: row.attempts, stored: storedEvent(row), lease }

@@ -22,9 +22,12 @@ export interface PoolOptions {
 /** A statement whose server went silent is given up this long after the server should have ended it. */
 const silenceMs = 2_000
 
+/** A 2xx is a promise: no role or database default may turn the commit behind it asynchronous. */
+const ourSettings = '-c synchronous_commit=on -c timezone=UTC'
+
 export function createPool({ url, part, max, statementTimeoutMs, lockTimeoutMs, settings = '', log }: PoolOptions): Pool {
   const pool = new pg.Pool({
-    connectionString: url,
+    connectionString: withSettings(url, `${ourSettings} ${settings}`.trim()),
     application_name: `gemini-relay ${part}`,
     max,
     connectionTimeoutMillis: 3_000,
@@ -33,8 +36,6 @@ export function createPool({ url, part, max, statementTimeoutMs, lockTimeoutMs, 
     statement_timeout: statementTimeoutMs,
     query_timeout: statementTimeoutMs + silenceMs,
     ...(lockTimeoutMs === undefined ? {} : { lock_timeout: lockTimeoutMs }),
-    // A 2xx is a promise: no role or database default may turn the commit behind it asynchronous.
-    options: `-c synchronous_commit=on -c timezone=UTC ${settings}`,
   })
   // Without a listener an idle connection that breaks would end the process; the next query reconnects.
   pool.on('error', (error) => log.debug({ part, error: messageOf(error) }, 'an idle database connection broke'))
@@ -43,11 +44,26 @@ export function createPool({ url, part, max, statementTimeoutMs, lockTimeoutMs, 
   return pool
 }
 
+/** In the URL, because what a URL says goes before what the client's options say: ours follow those it holds. */
+function withSettings(url: string, settings: string): string {
+  const parsed = new URL(withHost(url))
+  parsed.searchParams.set('options', [parsed.searchParams.get('options') ?? '', settings].join(' ').trim())
+  // Ours are what keeps a slow database from holding up a sender.
+  for (const bound of ['statement_timeout', 'lock_timeout', 'query_timeout']) parsed.searchParams.delete(bound)
+  return parsed.href.replace(`@${noHost}/`, '@/')
+}
+
+/** Stands where a Unix socket's URL names no host, which WHATWG URLs do not take. */
+const noHost = 'socket'
+
+function withHost(url: string): string {
+  return url.replace('@/', `@${noHost}/`)
+}
+
 /** Host, port and database of a URL, for messages: never the password. */
 export function describeUrl(url: string): string {
   try {
-    // A socket's URL names no host before the path, which WHATWG URLs do not take.
-    const { hostname, port, pathname, searchParams } = new URL(url.replace('@/', '@socket/'))
+    const { hostname, port, pathname, searchParams } = new URL(withHost(url))
     return `${searchParams.get('host') ?? (hostname || 'localhost')}${port ? `:${port}` : ''}${pathname}`
   } catch {
     return 'the configured database'

@@ -13,12 +13,12 @@ const everyMs = 10 * 60_000
 /** A token is verified with a minute of leeway after `exp`; its use is kept an hour beyond. */
 const deleteTokens = `
 delete from gemini_relay.token_uses where (source, digest) in (
-  select source, digest from gemini_relay.token_uses where expires_at < clock_timestamp() - interval '1 hour' order by expires_at limit $1)`
+  select source, digest from gemini_relay.token_uses where expires_at < statement_timestamp() - interval '1 hour' order by expires_at limit $1)`
 
-// Range of the brin index on received_at.
+// Range of the brin index on received_at: clock_timestamp() is volatile and could not use it.
 const lockOld = `
 select e.id from gemini_relay.events e
-where e.received_at < clock_timestamp() - $1 * interval '1 millisecond'
+where e.received_at < statement_timestamp() - $1 * interval '1 millisecond'
   and not exists (select from gemini_relay.deliveries d where d.event_id = e.id and d.state in ('pending', 'leased'))
 limit $2 for update of e skip locked`
 

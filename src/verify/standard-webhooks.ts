@@ -26,13 +26,17 @@ export function matchesEd25519(content: SignedContent, signatures: readonly Buff
   return keys.some((key) => signatures.some((signature) => verify(null, message, key, signature)))
 }
 
+/** The rest of an id, if any, and a timestamp. */
+const beginsWithRest = /^(?:[\x21-\x7e]{0,255}\.)?\d{10,12}\./
+const maxRestLength = 256 + 13
+
 /**
  * The full stops between id, timestamp and body are no part of either, so one signature fits several splits: with a body of
  * `{"note":"a.1700000000.b"}` a captured request can be sent again as id `….{"note":"a`, timestamp 1700000000, body `b"}`. The
  * longer id of two splits always holds a timestamp between full stops, and what is left of a JSON document there is none;
- * the shorter one leaves a timestamp in front of its body. Neither is what an honest sender of JSON makes.
+ * the shorter one leaves the rest of the id and a timestamp in front of its body. Neither is what an honest sender of JSON makes.
  */
 export function isSplitElsewhere(content: SignedContent, json: unknown): boolean {
-  if (json === undefined && /\.\d{10,12}(\.|$)/.test(content.id)) return true
-  return /^\d{10,12}\./.test(content.body.toString('latin1', 0, 13))
+  if (json !== undefined) return false
+  return /\.\d{10,12}(\.|$)/.test(content.id) || beginsWithRest.test(content.body.toString('latin1', 0, maxRestLength))
 }

@@ -73,6 +73,40 @@ it('answers a request whose body is still coming when SIGTERM comes, with Connec
   expect(await relay.exited).toBe(0)
 })
 
+it('closes the connection of a request that it refuses while it shuts down, and does not wait for its owner', async () => {
+  const socket = connect(Number(new URL(relay.url).port), '127.0.0.1')
+  let answer = ''
+  socket.on('data', (chunk: Buffer) => (answer += chunk.toString()))
+  socket.write('POST /hook HTTP/1.1\r\nhost: relay\r\ncontent-length: 10\r\n\r\n12345')
+  await new Promise((resolve) => setTimeout(resolve, 100))
+  const asked = Date.now()
+  relay.child.kill('SIGTERM')
+  await new Promise((resolve) => setTimeout(resolve, 1_500))
+  socket.write('67890')
+  expect(await relay.exited).toBe(0)
+  expect(Date.now() - asked).toBeLessThan(10_000)
+  expect(answer).toMatch(/^HTTP\/1.1 400 [^]*connection: close/i)
+})
+
+it('gives up what hangs at the end of its time, and exits 0', async () => {
+  receiver.respond(() => {})
+  await post(`${relay.url}/hook`, { body: envelope('batch.failed') })
+  await eventually(
+    () => receiver.requests.length,
+    (count) => count === 1,
+  )
+  const db = new pg.Client({ connectionString: database.url })
+  await db.connect()
+  // Outcomes cannot be written while this lasts.
+  await db.query('begin; lock table gemini_relay.deliveries in access exclusive mode')
+  const asked = Date.now()
+  relay.child.kill('SIGTERM')
+  const code = await relay.exited
+  await db.end()
+  expect(code).toBe(0)
+  expect(Date.now() - asked).toBeLessThan(45_000)
+}, 90_000)
+
 it('finishes the attempt under way and gives back what it has not begun', async () => {
   receiver.respond((response) => {
     setTimeout(() => response.writeHead(204).end(), 1_000)

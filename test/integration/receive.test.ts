@@ -149,6 +149,35 @@ describe('the webhook path', () => {
   })
 })
 
+describe('what never becomes a request', () => {
+  it.each([
+    ['no HTTP', 'hello\r\n\r\n', 400, 'malformed_request'],
+    [
+      'two lengths at once',
+      'POST /webhooks/gemini HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n',
+      400,
+      'malformed_request',
+    ],
+    [
+      'an unknown expectation',
+      'POST /webhooks/gemini HTTP/1.1\r\nhost: x\r\nexpect: magic\r\ncontent-length: 0\r\n\r\n',
+      417,
+      'expectation_failed',
+    ],
+    [
+      'a URL that is none',
+      'POST http://[bad/webhooks/gemini HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 0\r\n\r\n',
+      404,
+      'not_found',
+    ],
+  ])('is answered with a code: %s', async (_, sent, status, code) => {
+    const answer = await rawExchange(sent)
+    expect(answer).toContain(`HTTP/1.1 ${status} `)
+    expect(JSON.parse(answer.slice(answer.indexOf('{')))).toMatchObject({ code, error: expect.any(String) })
+    expect(relay.log()).not.toContain('unexpected error')
+  })
+})
+
 describe('health', () => {
   it('is alive, and ready only with keys for every source', async () => {
     expect(await (await fetch(`${relay.url}/livez`)).json()).toEqual({ status: 'alive' })
@@ -180,5 +209,16 @@ function rawPost(headers: Record<string, string | string[]>, body: string): Prom
     })
     sending.on('error', reject)
     sending.end(body)
+  })
+}
+
+/** Writes bytes and reads until the server closes. */
+function rawExchange(sent: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let answer = ''
+    const socket = connect(Number(new URL(relay.url).port), '127.0.0.1', () => socket.write(sent))
+    socket.on('data', (chunk: Buffer) => (answer += chunk.toString()))
+    socket.on('error', reject)
+    socket.on('close', () => resolve(answer))
   })
 }

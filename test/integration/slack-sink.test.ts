@@ -323,6 +323,13 @@ describe('the slack sink', () => {
     expect(slack.requests()).toHaveLength(1)
   })
 
+  test('a text with half a character is posted with U+FFFD in its place', async () => {
+    const sink = sinkOn(slack.url, { target: { text: '{{ event.data.error_message }}' } })
+    const delivery = leasedDelivery({ rule: 'alerts', event: { data: { error_message: 'cut \ud83d' } } })
+    expect(await sink.deliver([delivery], new AbortController().signal)).toEqual([{ status: 'delivered' }])
+    expect(slack.messages().at(-1)?.text).toBe('cut \uFFFD')
+  })
+
   test('a rule that has no channel anywhere is a configuration error that names the rule', () => {
     expect(() => sinkOn(slack.url, { config: { channel: undefined } })).toThrow('rule alerts: the sink ops has no `channel`')
   })

@@ -55,10 +55,17 @@ it('carries booleans', async () => {
 
 describe('dates', () => {
   it('before and after the epochs of Unix and Postgres, to the millisecond', async () => {
-    const dates = ['0001-01-01T00:00:00.000Z', '1969-12-31T23:59:59.999Z', '1999-12-31T23:59:59.999Z', '2026-11-21T10:00:00.123Z', '9999-12-31T23:59:59.999Z']
-    const { rows } = await db.query<{ ms: string }>('select (extract(epoch from value) * 1000)::int8 as ms from unnest($1::timestamptz[]) as t (value)', [
-      timestamptzArray(dates.map((date) => new Date(date))),
-    ])
+    const dates = [
+      '0001-01-01T00:00:00.000Z',
+      '1969-12-31T23:59:59.999Z',
+      '1999-12-31T23:59:59.999Z',
+      '2026-11-21T10:00:00.123Z',
+      '9999-12-31T23:59:59.999Z',
+    ]
+    const { rows } = await db.query<{ ms: string }>(
+      'select (extract(epoch from value) * 1000)::int8 as ms from unnest($1::timestamptz[]) as t (value)',
+      [timestamptzArray(dates.map((date) => new Date(date)))],
+    )
     expect(rows.map(({ ms }) => Number(ms))).toEqual(dates.map((date) => Date.parse(date)))
   })
 

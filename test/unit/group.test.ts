@@ -48,7 +48,11 @@ describe('a group', () => {
     groups[0]?.fail(new Error('no'))
     await turn()
     groups[1]?.end()
-    expect((await settled).map((one) => (one.status === 'fulfilled' ? one.value : String(one.reason)))).toEqual(['Error: no', 'Error: no', 'C'])
+    expect((await settled).map((one) => (one.status === 'fulfilled' ? one.value : String(one.reason)))).toEqual([
+      'Error: no',
+      'Error: no',
+      'C',
+    ])
   })
 
   it('that comes back with too few results is an error, not a wrong answer', async () => {
@@ -61,8 +65,21 @@ describe('a group', () => {
 
 it.each([
   ['items', { maxItems: 2 }, ['a', 'b', 'c', 'd', 'e'], [['a', 'b'], ['c', 'd'], ['e']]],
-  ['weight', { maxItems: 9, maxWeight: 5 }, ['aa', 'bbb', 'c', 'dd'], [['aa', 'bbb'], ['c', 'dd']]],
-  ['weight, with one that is heavier alone', { maxItems: 9, maxWeight: 3 }, ['a', 'bbbbb', 'c', 'd'], [['a'], ['bbbbb'], ['c', 'd']]],
+  [
+    'weight',
+    { maxItems: 9, maxWeight: 5 },
+    ['aa', 'bbb', 'c', 'dd'],
+    [
+      ['aa', 'bbb'],
+      ['c', 'dd'],
+    ],
+  ],
+  [
+    'weight, with one that is heavier alone',
+    { maxItems: 9, maxWeight: 3 },
+    ['a', 'bbbbb', 'c', 'd'],
+    [['a'], ['bbbbb'], ['c', 'd']],
+  ],
 ])('is bounded by %s and keeps the order', async (_, limits, items, groups) => {
   const seen: (readonly string[])[] = []
   const group = createGroup<string, string>({

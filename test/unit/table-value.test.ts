@@ -42,20 +42,40 @@ describe('a json column', () => {
     const clean = (value: unknown): unknown => {
       if (typeof value === 'string') return value.replaceAll('\0', '\uFFFD').replaceAll(/\p{Surrogate}/gu, '\uFFFD')
       if (Array.isArray(value)) return value.map(clean)
-      if (typeof value === 'object' && value !== null) return Object.fromEntries(Object.entries(value).map(([key, child]) => [clean(key), clean(child)]))
+      if (typeof value === 'object' && value !== null)
+        return Object.fromEntries(Object.entries(value).map(([key, child]) => [clean(key), clean(child)]))
       return Object.is(value, -0) ? 0 : value
     }
     const pieces = fc.constantFrom('\0', '\uD800', '\uDC00', '\\', '\\u0000', '\\ud800', 'u0000', '"', '🚀', 'a')
     const texts = fc.array(pieces, { maxLength: 8 }).map((parts) => parts.join(''))
     const values = fc.letrec((tie) => ({
-      value: fc.oneof({ maxDepth: 3 }, texts, fc.double({ noNaN: true, noDefaultInfinity: true }), fc.boolean(), fc.constant(null), tie('list'), tie('map')),
+      value: fc.oneof(
+        { maxDepth: 3 },
+        texts,
+        fc.double({ noNaN: true, noDefaultInfinity: true }),
+        fc.boolean(),
+        fc.constant(null),
+        tie('list'),
+        tie('map'),
+      ),
       list: fc.array(tie('value'), { maxLength: 4 }),
-      map: fc.array(fc.tuple(texts.filter((key) => key !== '__proto__'), tie('value')), { maxLength: 4 }).map((entries) => Object.fromEntries(entries)),
+      map: fc
+        .array(
+          fc.tuple(
+            texts.filter((key) => key !== '__proto__'),
+            tie('value'),
+          ),
+          { maxLength: 4 },
+        )
+        .map((entries) => Object.fromEntries(entries)),
     })).value
     fc.assert(
-      fc.property(values.filter((value) => value !== null), (value) => {
-        expect(JSON.parse(columnText(value, 'json') ?? '')).toEqual(clean(value))
-      }),
+      fc.property(
+        values.filter((value) => value !== null),
+        (value) => {
+          expect(JSON.parse(columnText(value, 'json') ?? '')).toEqual(clean(value))
+        },
+      ),
       { numRuns: 2_000 },
     )
   })

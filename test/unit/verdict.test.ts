@@ -8,12 +8,27 @@ const retry = (odd: Record<string, unknown> = {}) => retrySchema.parse({ jitter:
 const codes = Object.keys(failureRetryable).filter((code): code is FailureCode => code in failureRetryable)
 
 it.each(codes.filter((code) => !failureRetryable[code]))('%s ends the delivery, with its own code and message', (code) => {
-  expect(failureEnd(failed(code, 'why'), 1, retry(), 0)).toEqual({ state: 'dead', delayMs: null, attempted: true, code, message: 'why' })
+  expect(failureEnd(failed(code, 'why'), 1, retry(), 0)).toEqual({
+    state: 'dead',
+    delayMs: null,
+    attempted: true,
+    code,
+    message: 'why',
+  })
 })
 
-it.each(codes.filter((code) => failureRetryable[code] && code !== 'rate_limited'))('%s is tried again by the schedule', (code) => {
-  expect(failureEnd(failed(code, 'why'), 3, retry(), 0)).toEqual({ state: 'pending', delayMs: 4_000, attempted: true, code, message: 'why' })
-})
+it.each(codes.filter((code) => failureRetryable[code] && code !== 'rate_limited'))(
+  '%s is tried again by the schedule',
+  (code) => {
+    expect(failureEnd(failed(code, 'why'), 3, retry(), 0)).toEqual({
+      state: 'pending',
+      delayMs: 4_000,
+      attempted: true,
+      code,
+      message: 'why',
+    })
+  },
+)
 
 it('waits longer where the sink asks for it', () => {
   expect(failureEnd(failed('unavailable', 'why', 90_000), 1, retry(), 0)).toMatchObject({ state: 'pending', delayMs: 90_000 })
@@ -26,7 +41,12 @@ describe('with a limit of attempts', () => {
     [3, 'exhausted'],
     [4, 'exhausted'],
   ])('attempt %i of 3 ends as %s, with how it failed', (attempts, state) => {
-    expect(failureEnd(failed('timeout', 'why'), attempts, retry({ attempts: 3 }), 0)).toMatchObject({ state, attempted: true, code: 'timeout', message: 'why' })
+    expect(failureEnd(failed('timeout', 'why'), attempts, retry({ attempts: 3 }), 0)).toMatchObject({
+      state,
+      attempted: true,
+      code: 'timeout',
+      message: 'why',
+    })
   })
 
   it('a refusal is no exhaustion', () => {

@@ -255,3 +255,26 @@ describe('a source without keys', () => {
     expect(verifierOf().readiness()).toEqual({ ready: true })
   })
 })
+
+describe('a captured request that is split elsewhere', () => {
+  const seconds = String(Math.floor(now.getTime() / 1_000))
+  const send = (id: string, payload: string, mac: string) =>
+    verify({ 'webhook-id': id, 'webhook-timestamp': seconds, 'webhook-signature': mac }, payload)
+  const macOf = (id: string, payload: string) => signHmac({ id, timestamp: now, body: payload, secret })['webhook-signature']
+
+  it('with a shorter id does not get in under it', async () => {
+    const id = `evt.${seconds}.abc`
+    expect(await send(id, body, macOf(id, body))).toBe('verified')
+    expect(await send('evt', `abc.${seconds}.${body}`, macOf(id, body))).toBe('malformed_header')
+  })
+
+  it('with a longer id does not get in under it', async () => {
+    const holding = `{"type":"x","note":"a.${seconds}.b"}`
+    expect(await send('evt', holding, macOf('evt', holding))).toBe('verified')
+    expect(await send(`evt.${seconds}.{"type":"x","note":"a`, 'b"}', macOf('evt', holding))).toBe('malformed_header')
+  })
+
+  it.each(['1234567890.5', '"1234567890.x"', '[1234567890.5]'])('is not what JSON such as %s is', async (json) => {
+    expect(await send('evt', json, macOf('evt', json))).toBe('verified')
+  })
+})
