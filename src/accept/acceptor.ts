@@ -60,18 +60,16 @@ export function createAcceptor(options: AcceptorOptions): Acceptor {
 
   async function writeGroup(rows: readonly AcceptRow[]): Promise<(AcceptResult | Refusal)[]> {
     outage.refuseWhileDown()
-    const results = new Map<AcceptRow, AcceptResult | Refusal>()
+    const { firsts, repeats } = sortUnique(rows)
+    const stored = await storeRows(firsts)
+    const results = new Map(firsts.map((row, n) => [row, stored[n]]))
     // Two requests of one id in one group: the first is new, the rest are duplicates, unless a token of theirs is still
     // to be bound or the first was refused. Those have their own turn.
-    for (let waiting = rows; waiting.length > 0;) {
-      const { firsts, repeats } = sortUnique(waiting)
-      const stored = await storeRows(firsts)
-      for (const [n, row] of firsts.entries()) results.set(row, stored[n] ?? 'duplicate')
-      waiting = repeats
-        .filter(({ row, first }) => row.request.token !== undefined || results.get(first) instanceof Refusal)
-        .map(({ row }) => row)
-      for (const { row } of repeats) results.set(row, 'duplicate')
-    }
+    const own = repeats
+      .filter(({ row, first }) => row.request.token !== undefined || results.get(first) instanceof Refusal)
+      .map(({ row }) => row)
+    const later = own.length === 0 ? [] : await writeGroup(own)
+    for (const [n, row] of own.entries()) results.set(row, later[n])
     return rows.map((row) => results.get(row) ?? 'duplicate')
   }
 

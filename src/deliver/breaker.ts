@@ -4,7 +4,7 @@
  */
 import type { Breaker as BreakerConfig } from '../config/schema.ts'
 
-export type BreakerState = 'closed' | 'open' | 'half_open'
+type BreakerState = 'closed' | 'open' | 'half_open'
 
 export interface Breaker {
   state(): BreakerState

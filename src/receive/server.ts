@@ -24,7 +24,7 @@ export interface Listening {
   close: (deadline: AbortSignal) => Promise<void>
 }
 
-export type Handler = (request: IncomingMessage, response: ServerResponse) => unknown
+type Handler = (request: IncomingMessage, response: ServerResponse) => unknown
 
 export async function listen(handler: Handler, { host, port }: { host: string; port: number }): Promise<Listening> {
   const server = createServer(

@@ -19,7 +19,7 @@ export interface TableColumn {
 }
 
 /** Every sync table has them: which event wrote the row, so that an older one never overwrites it. */
-export const orderColumns = { relay_event_time: 'timestamptz', relay_event_seq: 'bigint' } as const
+const orderColumns = { relay_event_time: 'timestamptz', relay_event_seq: 'bigint' } as const
 
 /** @throws RelayError `sink_misconfigured`, naming everything that is missing at once */
 export async function shapeTable(pool: Pool, name: string, config: SinkConfigOf<'table'>): Promise<TableShape> {

@@ -7,7 +7,7 @@ import { parseJson } from '../verify/json.ts'
 import type { Pool } from './pool.ts'
 
 /** Takeovers after which a delivery is dead: one that kills its process cannot do so for ever. */
-export const maxTakeovers = 5
+const maxTakeovers = 5
 
 export interface ClaimOptions {
   sink: string

@@ -8,7 +8,7 @@ export function sqlState(error: unknown): string | undefined {
 }
 
 /** Deadlock or serialization failure: the same statement may well pass the next time. */
-export function isConflict(error: unknown): boolean {
+function isConflict(error: unknown): boolean {
   const state = sqlState(error)
   return state === '40P01' || state === '40001'
 }
