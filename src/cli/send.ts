@@ -42,7 +42,7 @@ export function addSend(program: Command): void {
     .option('-d, --data <k=v>', 'field of data; repeat for more', collect, {})
     .option('-m, --metadata <k=v>', 'field of user_metadata; repeat for more', collect)
     .option('--subject <job>', 'data.id; default: a new one')
-    .option('--id <webhook-id>', 'webhook-id; default: a new one', webhookId)
+    .option('--id <webhook-id>', 'webhook-id; default: a new one', visibleAscii)
     .option('--url <url>', 'where to post; default: the server of the configuration, on this machine', httpUrl)
     .action(async (type: string, options: SendOptions) => {
       const loaded = loadConfig({ file: options.config, env: process.env })
@@ -161,7 +161,7 @@ function httpUrl(text: string): string {
   return text
 }
 
-function webhookId(text: string): string {
+function visibleAscii(text: string): string {
   if (!/^[\x21-\x7e]{1,256}$/.test(text)) throw new InvalidArgumentError('expected 1 to 256 visible ASCII characters')
   return text
 }

@@ -48,13 +48,14 @@ export function readDocument(text: string, sources: ExpandSources): ConfigDocume
   const document = parseDocument(text, { merge: true, lineCounter: lines, prettyErrors: false, logLevel: 'error' })
   const places = createPlaces(document, text, lines)
   const expansions = new Map<Scalar, Expansion>()
-  const faults = firstOfEachLine([...document.errors, ...document.warnings].map((problem) => faultOf(problem)))
+  const rewritten = new Set<unknown>()
+  const faults = withoutEchoes([...document.errors, ...document.warnings].map((problem) => faultOf(problem)))
   const broken = document.errors.some(({ code }) => code !== 'DUPLICATE_KEY')
   const json = broken ? { value: undefined, faults: [] } : expandedJson()
   return {
     json: json.value,
     faults: [...faults, ...json.faults],
-    place: (fault) => places.of(fault),
+    place: (fault) => places.of(rewritten.has(places.nodeAt(fault.path)) ? wholeText(fault) : fault),
     expansion: (path) => {
       const node = places.nodeAt(path)
       return isScalar(node) ? expansions.get(node) : undefined
@@ -81,6 +82,7 @@ export function readDocument(text: string, sources: ExpandSources): ConfigDocume
       if (expansion.text === value && expansion.references.length === 0) return
       for (const { offset, message } of expansion.faults)
         unresolved.push({ path, message, position: places.inside(scalar, offset) })
+      rewritten.add(scalar)
       if (expansion.references.length > 0) expansions.set(scalar, expansion)
       scalar.value = expansion.text
     })
@@ -104,9 +106,22 @@ const plainMessages: Partial<Record<string, string>> = {
   MULTIPLE_DOCS: 'a second document begins here: one is expected',
 }
 
-/** What follows on the same line is mostly an echo of the first. */
+/**
+ * What follows on the same line is mostly an echo of the first. A reference that is not quoted ends its map too early, and
+ * the parser stumbles over all the rest.
+ */
+function withoutEchoes(faults: readonly PlacedFault[]): PlacedFault[] {
+  const unquoted = faults.findIndex(({ message }) => message === quoteIt)
+  return firstOfEachLine(faults.filter(({ message }, index) => unquoted === -1 || index <= unquoted || message === quoteIt))
+}
+
 function firstOfEachLine(faults: readonly PlacedFault[]): PlacedFault[] {
   return faults.filter(({ position }, index) => faults.findIndex((other) => other.position.line === position.line) === index)
+}
+
+/** An offset is one in the text that an expansion gave: the file has another. */
+function wholeText({ path, at, message }: Fault): Fault {
+  return at === undefined ? { path, message } : { path, at, message }
 }
 
 /** Some of the parser's messages end in the text they stumbled over. */

@@ -15,6 +15,7 @@ export interface Expansion {
 }
 
 const reference = /\$\$\{|\$\{([^}]*)(\}?)/g
+const nested = /^(file:|[A-Za-z_][A-Za-z0-9_]*:-).*\$\{/s
 const variable = /^([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?$/s
 
 /** A default applies when the variable is unset or empty, as in a shell. */
@@ -26,7 +27,9 @@ export function expand(source: string, { env, readFile }: ExpandSources): Expans
     (whole: string, inner: string | undefined, close: string | undefined, offset: number) => {
       if (inner === undefined) return '${'
       const { value, fault } =
-        close === '' ? { fault: 'a `${` is never closed; `$${` stands for a plain one' } : resolve(inner, env, readFile)
+        close === '' && !nested.test(inner)
+          ? { fault: 'a `${` is never closed; `$${` stands for a plain one' }
+          : resolve(inner, env, readFile)
       if (fault !== undefined) faults.push({ offset, message: fault })
       references.push(shownReference(inner))
       return value ?? whole
@@ -40,6 +43,7 @@ function resolve(
   env: ExpandSources['env'],
   readFile: ExpandSources['readFile'],
 ): { value?: string; fault?: string } {
+  if (nested.test(inner)) return { fault: 'references cannot be nested: a default, or the path of a file, is plain text' }
   if (inner.startsWith('file:')) return contentOf(inner.slice('file:'.length), readFile)
   const [, name, fallback] = variable.exec(inner) ?? []
   if (name === undefined)

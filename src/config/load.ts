@@ -9,7 +9,7 @@ import { languageFaults } from './languages.ts'
 import { referenceFaults } from './references.ts'
 import { configSchema, type Config } from './schema.ts'
 import { secretFaults } from './secrets.ts'
-import { shapeFaults } from './shape.ts'
+import { droppedKeyFaults, shapeFaults } from './shape.ts'
 import { doubts } from './doubts.ts'
 
 /** Relative to the working directory. */
@@ -48,6 +48,7 @@ export function loadConfig({ file, env, readFile = readText }: LoadOptions): Loa
   const shape = parsed.success ? [] : shapeFaults(parsed.error, document.json)
   const found = issued([
     ...shape,
+    ...droppedKeyFaults(document.json),
     ...referenceFaults(document.json),
     ...languageFaults(document.json),
     ...secretFaults(document.json),

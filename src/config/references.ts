@@ -46,14 +46,14 @@ function pathFaults(path: Path, name: string, spelled: string, owners: Map<strin
 function keySetFaults(name: string, source: RawMap): Fault[] {
   const url = at(source, ['dynamic', 'jwks_uri'])
   if (typeof url !== 'string' || !URL.canParse(url)) return []
-  const { protocol, hostname } = new URL(url)
-  if (protocol !== 'http:' || isLoopback(hostname)) return []
-  return [
-    {
-      path: ['sources', name, 'dynamic', 'jwks_uri'],
-      message: '`jwks_uri`: https is required: whoever can change keys on the way can sign',
-    },
-  ]
+  const { protocol, hostname, username, password } = new URL(url)
+  const path: Path = ['sources', name, 'dynamic', 'jwks_uri']
+  const faults: Fault[] = []
+  if (username !== '' || password !== '')
+    faults.push({ path, message: '`jwks_uri`: holds credentials, which a key set does not need' })
+  if (protocol === 'http:' && !isLoopback(hostname))
+    faults.push({ path, message: '`jwks_uri`: https is required: whoever can change keys on the way can sign' })
+  return faults
 }
 
 function isLoopback(hostname: string): boolean {

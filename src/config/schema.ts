@@ -3,6 +3,7 @@
  * Values arrive after `${VAR}` expansion; see load.ts.
  */
 import { z } from 'zod'
+import { addressesIn, brokerEntry, kafkaTopic } from './kafka-address.ts'
 import { byteSize, decimal, durationMs, flag, integer, name, sqlName } from './values.ts'
 
 const nonEmpty = z.string().min(1)
@@ -85,8 +86,8 @@ function slackChannel() {
 const kafkaSink = z.strictObject({
   type: z.literal('kafka'),
   brokers: z
-    .array(nonEmpty)
-    .transform((list) => list.flatMap((entry) => entry.split(',').map((part) => part.trim())).filter((part) => part !== ''))
+    .array(brokerEntry)
+    .transform((list) => list.flatMap(addressesIn))
     .refine((list) => list.length > 0, { error: 'names no broker' })
     .describe('host:port, one an entry or separated by commas.'),
   client_id: nonEmpty.default('gemini-relay'),
@@ -97,7 +98,7 @@ const kafkaSink = z.strictObject({
   sasl: z
     .strictObject({ mechanism: z.enum(['plain', 'scram-sha-256', 'scram-sha-512']), username: nonEmpty, password: nonEmpty })
     .optional(),
-  topic: nonEmpty.optional().describe('A rule may name another.'),
+  topic: kafkaTopic.optional().describe('A rule may name another.'),
   key: nonEmpty.default('event.subject').describe('CEL for the record key.'),
   format: z.enum(['json', 'cloudevents']).default('json'),
   ...delivery({ concurrency: 2, batch: 500, timeout: 20_000 }),
@@ -167,7 +168,7 @@ export const targetSchema = z.strictObject({
   text: nonEmpty.optional().describe('slack: Liquid.'),
   blocks: z.array(z.unknown()).optional().describe('slack: Block Kit; strings in it are Liquid.'),
   channel: slackChannel().optional().describe('slack: channel id.'),
-  topic: nonEmpty.optional().describe('kafka: topic.'),
+  topic: kafkaTopic.optional().describe('kafka: topic.'),
   key: nonEmpty.optional().describe('kafka: CEL for the record key.'),
 })
 

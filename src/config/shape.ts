@@ -5,6 +5,7 @@ import { labelOf, type Fault, type Path } from './issues.ts'
 import { isLaterKey, laterOperator } from './later.ts'
 import { at, isMap } from './raw.ts'
 import { configSchema } from './schema.ts'
+import { nameRule } from './values.ts'
 
 type Issue = z.core.$ZodIssue
 
@@ -13,13 +14,31 @@ export function shapeFaults(error: z.ZodError, json: unknown): Fault[] {
   return error.issues.flatMap((issue) => faultsOf(issue, [], json))
 }
 
+/** The schema drops a key of this name without a word, and with it what stands under it. */
+const droppedKey = '__proto__'
+
+/** @param json what the schema may have accepted; it may hold itself, by an alias */
+export function droppedKeyFaults(json: unknown, path: Path = [], above: readonly unknown[] = []): Fault[] {
+  if (typeof json !== 'object' || json === null || above.includes(json)) return []
+  const isName = path.length === 1 && (path[0] === 'sources' || path[0] === 'sinks')
+  return Object.entries(json).flatMap(([key, child]): Fault[] => {
+    const inner = [...path, Array.isArray(json) ? Number(key) : key]
+    const faults = droppedKeyFaults(child, inner, [...above, json])
+    if (key !== droppedKey) return faults
+    return [{ path: inner, at: 'key', message: `\`${key}\`: ${isName ? nameRule : 'this cannot be a key'}` }, ...faults]
+  })
+}
+
 function faultsOf(issue: Issue, base: Path, json: unknown): Fault[] {
   const path = [...base, ...issue.path.map((step) => (typeof step === 'number' ? step : String(step)))]
   const value = at(json, path)
   if (issue.code === 'unrecognized_keys') return issue.keys.map((key) => unknownKey(path, key, json))
   if (issue.code === 'invalid_key')
     return [{ path, at: 'key', message: `\`${String(path.at(-1))}\`: ${issue.issues[0]?.message ?? issue.message}` }]
-  if (value === undefined) return [{ path: path.slice(0, -1), at: 'key', message: `\`${labelOf(path)}\` is missing` }]
+  if (value === undefined) {
+    const missing: Fault = { path: path.slice(0, -1), at: 'key', message: `\`${labelOf(path)}\` is missing` }
+    return 'discriminator' in issue ? [missing, ...keysOfNoSink(path.slice(0, -1), json)] : [missing]
+  }
   if (value === null) return [{ path, message: `\`${labelOf(path)}\` has no value` }]
   if (issue.code === 'invalid_union') return unionFaults(issue, path, value, json)
   return [{ path, message: `\`${labelOf(path)}\`: ${explained(issue, value)}` }]
@@ -30,6 +49,15 @@ function unknownKey(path: Path, key: string, json: unknown): Fault {
   if (isLaterKey(keyPath)) return { path: keyPath, at: 'key', message: `\`${key}\` is not in this version` }
   const hint = suggestion(key, keysAt(configSchema, path, json))
   return { path: keyPath, at: 'key', message: `unknown key \`${key}\`${hint}` }
+}
+
+/** Where nothing says which sink was meant, what no sink has is most likely the `type` itself, misspelt. */
+function keysOfNoSink(path: Path, json: unknown): Fault[] {
+  const sink = at(json, path)
+  const known = keysAt(configSchema, path, json)
+  return Object.keys(isMap(sink) ? sink : {})
+    .filter((key) => !known.includes(key))
+    .map((key) => unknownKey(path, key, json))
 }
 
 function unionFaults(issue: z.core.$ZodIssueInvalidUnion, path: Path, value: unknown, json: unknown): Fault[] {
@@ -104,6 +132,7 @@ function unwrapped(schema: unknown): unknown {
 
 function chosen(union: z.ZodUnion, json: unknown): unknown[] {
   const type = isMap(json) ? json['type'] : undefined
+  if (type === undefined) return [...union.options]
   return union.options.filter((option) => {
     if (!(option instanceof z.ZodObject)) return false
     const discriminator: unknown = option.shape['type']

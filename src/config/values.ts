@@ -4,11 +4,15 @@ import { z } from 'zod'
 const durationUnitsMs: Record<string, number> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }
 const sizeUnits: Record<string, number> = { b: 1, kb: 1_024, mb: 1_048_576 }
 
+/** Ten years: added to a timestamp it stays one that Postgres can hold. */
+const longestMs = 3_650 * 86_400_000
+
 /** `250ms`, `30s`, `5m`, `24h`, `3d` → milliseconds. */
 export const durationMs = z
   .string()
   .regex(/^\d+(ms|s|m|h|d)$/, 'expected a duration such as 250ms, 30s, 5m, 24h or 3d')
   .transform((text) => Number.parseInt(text, 10) * (durationUnitsMs[text.replace(/^\d+/, '')] ?? Number.NaN))
+  .refine((ms) => ms <= longestMs, { error: 'at most 3650d' })
 
 /** `256kb`, `1mb` → bytes; `kb` is 1,024. */
 export const byteSize = z
@@ -46,10 +50,10 @@ export const flag = z.union([z.boolean(), z.enum(['true', 'false']).transform((t
   error: 'expected true or false',
 })
 
+export const nameRule = 'expected a name of letters, digits, dot, dash and underscore, at most 63 long'
+
 /** Names of sources, sinks and rules: they appear in URLs, tables, metrics and logs. */
-export const name = z
-  .string()
-  .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/, 'expected a name of letters, digits, dot, dash and underscore, at most 63 long')
+export const name = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/, nameRule)
 
 /** A column name; it is always quoted, so any case is kept. */
 export const sqlName = z.string().regex(/^[A-Za-z_][A-Za-z0-9_$]{0,62}$/, 'expected a column name')

@@ -4,17 +4,19 @@
  * JSON numbers are doubles to CEL and literals such as `10` are ints. They compare with each other as CEL says;
  * arithmetic between them, which CEL leaves undefined, gives a double here: `event.data.error_count + 1` works.
  */
-import { Environment, EvaluationError, Optional, ParseError, TypeError as CelTypeError } from '@marcbachmann/cel-js'
+import { Environment, EvaluationError, Optional, ParseError, TypeError as CelTypeError, type ASTNode } from '@marcbachmann/cel-js'
 import { messageOf } from '../errors.ts'
 import type { RelayEvent } from '../types.ts'
+import { unboundedPart } from './bounds.ts'
 import { eventFields, eventFieldTypes } from './fields.ts'
 import { suggestion } from './nearest.ts'
+import { bareTypeName } from './type-names.ts'
 import { tooDeep, viewOf } from './view.ts'
 
 /**
  * - `syntax`, `unknown_name`, `type`: it does not compile (`type` also: a condition gave no boolean).
  * - `missing`: this event lacks a field, an index or an optional value.
- * - `limit`: the expression, or this event's data, is larger than is evaluated.
+ * - `limit`: the expression, or this event's data, is larger than is evaluated, or its cost could be; see bounds.ts.
  * - `evaluation`: anything else that goes wrong with this event: a division by zero, a comparison of unlike types.
  */
 export type ExpressionErrorCode = 'syntax' | 'unknown_name' | 'type' | 'missing' | 'limit' | 'evaluation'
@@ -74,10 +76,18 @@ export function compileCondition(source: string): (event: RelayEvent) => boolean
 function compile(source: string): { evaluate: (event: RelayEvent) => unknown; type: string } {
   return guarded(() => {
     const parsed = environment.parse(source)
+    refuse(parsed.ast)
     const { error, type } = parsed.check()
     if (error !== undefined) throw error instanceof CelTypeError ? uncheckable(error, source) : classified(error)
     return { evaluate: (event): unknown => parsed({ event: viewOf(event) }), type: type ?? 'dyn' }
   })
+}
+
+function refuse(ast: ASTNode): void {
+  const unbounded = unboundedPart(ast)
+  if (unbounded !== undefined) throw new ExpressionError('limit', unbounded.message, unbounded.node.start)
+  const bare = bareTypeName(ast)
+  if (bare !== undefined) throw unknownName(bare.name, bare.node.start)
 }
 
 function guarded<T>(work: () => T): T {
@@ -110,17 +120,15 @@ function uncheckable(error: CelTypeError, source: string): ExpressionError {
   const cause = { cause: error }
   if (!unknownNameCodes.has(error.code) || error.range === undefined) return new ExpressionError('type', error.summary, at, cause)
   const name = source.slice(error.range.start, error.range.end)
-  if (error.code === 'unknown_variable') {
-    const hint = eventFields.includes(name) ? `, did you mean \`event.${name}\`?` : suggestion(name, ['event'])
-    return new ExpressionError(
-      'unknown_name',
-      `unknown name \`${name}\`${hint === '' ? ': the only variable is `event`' : hint}`,
-      at,
-      cause,
-    )
-  }
+  if (error.code === 'unknown_variable') return unknownName(name, at, cause)
   const field = /(\w+)\W*$/.exec(name)?.[1] ?? name // `typ` of event.typ and of event["typ"]
   return new ExpressionError('unknown_name', `\`event\` has no field \`${field}\`${suggestion(field, eventFields)}`, at, cause)
+}
+
+function unknownName(name: string, offset: number | undefined, cause?: { cause: unknown }): ExpressionError {
+  const hint = eventFields.includes(name) ? `, did you mean \`event.${name}\`?` : suggestion(name, ['event'])
+  const message = `unknown name \`${name}\`${hint === '' ? ': the only variable is `event`' : hint}`
+  return new ExpressionError('unknown_name', message, offset, cause)
 }
 
 function toJson(value: unknown): unknown {

@@ -76,7 +76,7 @@ sinks:
   trace: { type: log }
   ops: { type: slack, token: t, channel: C0123456789 }
   quiet: { type: slack, token: t }
-  stream: { type: kafka, brokers: [a] }
+  stream: { type: kafka, brokers: ['a:9092'] }
 rules:
 ${rules}`
 }
@@ -238,6 +238,8 @@ rules:
   })
 })
 
+const topicMessage = '`topic`: expected a topic name: letters of a to z, digits, dot, dash and underscore, at most 249 long'
+
 describe('a mistake in the shape', () => {
   test.each([
     ['server: { ¶prt: 1 }\nsources: {}', 'unknown key `prt`, did you mean `port`?'],
@@ -246,6 +248,7 @@ describe('a mistake in the shape', () => {
     ['server: { port: ¶70000 }\nsources: {}', '`port`: expected a whole number from 0 to 65535'],
     ['server: { body_limit: ¶256 }\nsources: {}', '`body_limit`: expected text, found a number'],
     ['server: { body_limit: ¶256k }\nsources: {}', '`body_limit`: expected a size such as 256kb or 1mb'],
+    ['retention: { events: ¶9999999999d }\nsources: {}', '`events`: at most 3650d'],
     ['retention: { events: ¶24h }\nsources: {}', '`events`: at least 48h: a sender may repeat a webhook-id for that long'],
     [
       'database: { url: ¶"postgres://u:with/slash@h/d" }\nsources: {}',
@@ -289,8 +292,12 @@ describe('a mistake in the shape', () => {
     ],
     ['{ type: kafka, topic: t, brokers: [¶""] }', ['`brokers[0]`: must not be empty']],
     ['{ type: kafka, topic: t, brokers: ¶[","] }', ['`brokers`: names no broker']],
+    ['{ type: kafka, topic: ¶"a b", brokers: ["a:1"] }', [topicMessage]],
+    ['{ type: kafka, topic: ¶.., brokers: ["a:1"] }', [topicMessage]],
+    [`{ type: kafka, topic: ¶${'x'.repeat(250)}, brokers: ["a:1"] }`, [topicMessage]],
+    ['{ type: kafka, topic: ¶"", brokers: ["a:1"] }', ['`topic`: must not be empty']],
     [
-      '{ type: kafka, brokers: [a], sasl: { mechanism: plain, username: ¶3, password: p } }',
+      '{ type: kafka, brokers: ["a:9092"], sasl: { mechanism: plain, username: ¶3, password: p } }',
       ['`username`: expected text, found a number'],
     ],
   ])('of a sink: %s', (sink, messages) => {
@@ -307,11 +314,36 @@ describe('a mistake in the shape', () => {
     ])
   })
 
-  test.each(['{ typ: slack }', '{}'])('of a sink without a type: %s', (sink) => {
-    expect(issuesAtMarks(`sources: {}\nsinks:\n  ¶it: ${sink}`)).toEqual(['`type` is missing'])
+  test.each([
+    ['{ ¶typ: log }', ['unknown key `typ`, did you mean `type`?']],
+    ['{ ¶tpye: slack, channel: C012, brokers: [] }', ['unknown key `tpye`, did you mean `type`?']],
+    ['{ topic: t }', []],
+    ['{}', []],
+  ])('of a sink without a type: %s', (sink, others) => {
+    expect(issuesAtMarks(`sources: {}\nsinks:\n  ¶it: ${sink}`)).toEqual(['`type` is missing', ...others])
+  })
+
+  test('in a name that JavaScript keeps for itself does not make the part disappear', () => {
+    const name = '`__proto__`: expected a name of letters, digits, dot, dash and underscore, at most 63 long'
+    const marked = `sources:
+  ¶__proto__: { path: /g }
+sinks:
+  ¶__proto__: { type: log }
+  jobs: { type: table, table: t, key: [a], columns: { a: event.type, ¶__proto__: event.source } }
+rules:
+  - { name: ¶__proto__, to: [jobs] }
+  - { name: b, when: { data: { ¶__proto__: x } }, to: [jobs] }`
+    expect(issuesAtMarks(marked)).toEqual([
+      name,
+      name,
+      '`__proto__`: this cannot be a key',
+      name.replace('__proto__', 'name'),
+      '`__proto__`: this cannot be a key',
+    ])
   })
 
   test.each([
+    ['{ name: a, to: [{ sink: stream, topic: ¶a/b }] }', [topicMessage]],
     ['{ name: a, to: ¶[] }', ['`to`: names no sink']],
     ['{ name: a, to: ¶trace }', ['`to`: expected a list, found text']],
     ['{ name: a, to: [¶[trace]] }', ['`to[0]`: expected the name of a sink, or a map with `sink`']],
@@ -385,6 +417,51 @@ sinks:
   })
 })
 
+describe('the address of a broker', () => {
+  const brokers = (list: string) => `sources: {}\nsinks: { k: { type: kafka, topic: a.B_c-1, brokers: [${list}] } }`
+  const hostAndPort = 'expected host:port, such as kafka-1.example.com:9092'
+  const noIPv6 = 'the Kafka client takes no IPv6 address: expected a host name or an IPv4 address, and a port'
+
+  test.each(['"kafka:9092"', '"10.0.0.1:1", "b-1.example.com:65535"', '"kafka_1:9092, localhost:9093,"'])(
+    'is a host with a port: %s',
+    (list) => {
+      expect(issuesOf(brokers(list))).toEqual([])
+    },
+  )
+
+  test.each([
+    ['kafka', hostAndPort],
+    ['kafka:', hostAndPort],
+    [':9092', hostAndPort],
+    ['kafka:0', hostAndPort],
+    ['kafka:65536', hostAndPort],
+    ['kafka:9092:1', hostAndPort],
+    ['ka fka:9092', hostAndPort],
+    ['300.1.1.1:9092', hostAndPort],
+    ['kafka://kafka:9092', hostAndPort],
+    ['user:sesame@kafka:9092', hostAndPort],
+    ['a:1, kafka', hostAndPort],
+    ['::1', noIPv6],
+    ['[::1]:9092', noIPv6],
+    ['[fe80::1]', noIPv6],
+  ])('is not %j, which is not repeated', (entry, message) => {
+    expect(issuesAtMarks(brokers(`"a:1", ¶"${entry}"`))).toEqual([`\`brokers[1]\`: ${message}`])
+    expect(issuesAtMarks(brokers('"a:1", ¶"${B}"'), { B: entry })).toEqual([
+      `\`brokers[1]\`: ${message} (the value comes from \`\${B}\`)`,
+    ])
+  })
+})
+
+test.each(['https://user@h.example/x', 'https://:sesame@h.example/x', 'https://user:sesame@h.example/x'])(
+  'the address of a key set with credentials is refused and not repeated: %s',
+  (url) => {
+    const marked = 'sources: { g: { path: /g, dynamic: { audience: x, jwks_uri: ¶"${URL}" } } }'
+    expect(issuesAtMarks(marked, { URL: url })).toEqual([
+      '`jwks_uri`: holds credentials, which a key set does not need (the value comes from `${URL}`)',
+    ])
+  },
+)
+
 describe('a secret', () => {
   const bytes = (count: number) => `whsec_${Buffer.alloc(count, 7).toString('base64')}`
 
@@ -442,6 +519,8 @@ describe('what a later version will have is said to be missing rather than missp
 })
 
 describe('variables', () => {
+  const nested = 'references cannot be nested: a default, or the path of a file, is plain text'
+
   test.each([
     ['"${A}"', { A: 'x' }, 'x'],
     ['"${A:-y}"', {}, 'y'],
@@ -486,6 +565,10 @@ describe('variables', () => {
     ['¶${file:/run/secrets/x}', ['cannot read the file `/run/secrets/x`: there is none']],
     ['"¶${1A}"', ['expected `${VAR}`, `${VAR:-default}` or `${file:/path}`; `$${` stands for a plain `${`']],
     ['"¶${A-b}"', ['expected `${VAR}`, `${VAR:-default}` or `${file:/path}`; `$${` stands for a plain `${`']],
+    ['"x ¶${A:-${B:-x}}"', [nested]],
+    ['"¶${A:-$${B}}"', [nested]],
+    ['"¶${A:-${B"', [nested]],
+    ['"¶${file:/run/${NAME}}"', [nested]],
     ['"x ¶${A"', ['a `${` is never closed; `$${` stands for a plain one']],
   ])('that cannot be expanded are issues: %s', (yaml, messages) => {
     expect(issuesAtMarks(`sources:\n  g:\n    path: /g\n    dynamic:\n      audience: ${yaml}`)).toEqual(messages)
@@ -538,8 +621,17 @@ describe('expressions and texts that do not compile', () => {
     ['      a: ¶"\\x65vent.typ"', 'behind a hexadecimal escape, at the start of the value'],
     ['      a: ¶>\n        event.type +\n        event.typ', 'in a folded block, at its start'],
     ['      a: &x event.¶typ', 'behind an anchor'],
+    ['      a: ¶"\'$${x}\' + event.typ"', 'behind an escaped `${`, at the start of the value'],
   ])('%j (%s) are found where they are', (lines, _how) => {
     expect(issuesAtMarks(withColumns(lines))).toEqual([message])
+  })
+
+  test('are found at the start of a value that a variable had a part in', () => {
+    const withheld = (label: string) => `\`${label}\` is not valid; its value comes from \`\${A}\` and is not shown`
+    expect(issuesAtMarks(withColumns('      a: ¶"${A}event.typ"'), { A: '"some text" + ' })).toEqual([withheld('a')])
+    expect(issuesAtMarks(withColumns('      a: ¶${A}'), { A: 'x\n + event.typ' })).toEqual([withheld('a')])
+    const rule = "  - { name: a, to: [{ sink: ops, text: ¶'${A}' }] }"
+    expect(issuesAtMarks(withRules(rule), { A: 'long {{ event.typ }}' })).toEqual([withheld('text')])
   })
 
   test('are found in every place that takes one', () => {
@@ -570,6 +662,19 @@ describe('a file that is no YAML', () => {
     ['¶text', '`configuration`: expected a map, found text'],
   ])('is an issue with its place: %j', (marked, message) => {
     expect(issuesAtMarks(marked)).toEqual([message])
+  })
+
+  test('because references are not quoted is said of those, and not of what comes after them', () => {
+    const marked = `sources: { g: { path: /g } }
+sinks:
+  o: { type: slack, token: ¶\${T}, channel: C012 }
+  p: { type: log }
+  q: { type: slack, token: ¶\${T} }
+rules:
+  - name: a
+    to: [p]`
+    const message = 'inside `{ }` and `[ ]`, a reference must be quoted: "${…}"'
+    expect(issuesAtMarks(marked)).toEqual([message, message])
   })
 
   test('because a key is there twice is told where, with the other issues', () => {

@@ -151,6 +151,85 @@ describe('an expression that does not compile', () => {
   })
 })
 
+describe('an expression whose cost has no bound does not compile', () => {
+  const items = 'event.data.items'
+  const nested = 'macros cannot be nested in this version'
+  const matches =
+    '`matches` is not in this version: its pattern could take for ever; `contains`, `startsWith`, `endsWith` and `when` patterns are there'
+
+  test.each([
+    ['event.data.id.matches("^(a+)+$")', 0, matches],
+    ['true || !event.type.matches(event.data.pattern)', 9, matches],
+    [`${items}.all(x, x.matches("a"))`, 24, matches],
+    [`${items}.all(x, x.all(y, y > 0))`, 24, nested],
+    [`${items}.exists(x, [1].exists_one(y, x == y))`, 27, nested],
+    [`{"a": ${items}.map(x, x.ok, x.tags.filter(y, true))}`, 36, nested],
+    [`[1, 2].map(x, ${items}.map(y, x))`, 14, nested],
+    [`${items}.map(x, [x, x]).map(x, [x, x])`, 0, '`map` of what `map` made is not in this version'],
+    ['event.data.a.split("").join("ab").split("").join("ab")', 0, '`join` of what `join` made is not in this version'],
+    ['bytes(bytes(event.type).hex()).hex()', 0, '`hex` of what `hex` made is not in this version'],
+    ['1 + cel.bind(a, event.type, size(a + a))', 4, '`cel.bind` is not in this version'],
+    ['duration(event.data.took)', 0, '`duration` takes a literal such as duration("90s") in this version'],
+  ])('%s is refused at %i', (source, offset, message) => {
+    expect(errorOf(() => compileValue(source))).toMatchObject({ code: 'limit', offset, message })
+  })
+
+  test.each([
+    [`${items}.all(x, x in event.data.allowed)`, 29, 'inside a macro, only the item itself'],
+    [`${items}.map(x, event)`, 24, 'inside a macro, only the item itself'],
+    [`${items}.all(t, timestamp(t).getHours("Asia/Tokyo") > 8)`, 24, '`getHours` with a time zone is not in macros'],
+    ['event.data.a.contains(event.data.b)', 0, '`contains` needs a short text'],
+    ['event.data.a.lastIndexOf(event.data.b)', 0, '`lastIndexOf` needs a short text'],
+    ['event.data.tags.join(event.data.id)', 0, '`join` needs a short text'],
+  ])('%s, whose cost grows faster than the event or by too much, is refused at %i', (source, offset, message) => {
+    expect(errorOf(() => compileValue(source))).toMatchObject({
+      code: 'limit',
+      offset,
+      message: expect.stringContaining(message),
+    })
+  })
+
+  test.each([
+    ['event.data.tags.all(t, t.startsWith("a"))', { tags: ['ab', 'ac'] }, true],
+    ['event.data.tags.filter(t, t != "b").map(t, t + "!").join(",")', { tags: ['a', 'b', 'c'] }, 'a!,c!'],
+    ['event.data.tags.exists(t, t == event.type)', { tags: ['batch.failed'] }, true],
+    ['["quota", "limit"].exists(w, event.data.error.contains(w))', { error: 'over quota' }, true],
+    ['event.data.items.map(i, i.tags.join("+")).join(",")', { items: [{ tags: ['a', 'b'] }, { tags: ['c'] }] }, 'a+b,c'],
+    ['event.data.a.exists(x, x) && event.data.b.exists(x, x)', { a: [true], b: [true] }, true],
+    ['timestamp(event.timestamp).getHours("Asia/Tokyo")', {}, 19],
+    ['"a,b".split(event.data.by)', { by: ',' }, ['a', 'b']],
+  ])('%s is not', (source, data, expected) => {
+    expect(value(source, data)).toEqual(expected)
+  })
+})
+
+describe('the name of a type', () => {
+  test.each([
+    ['type', 0, ', did you mean `event.type`?'],
+    ['type == "batch.failed"', 0, ', did you mean `event.type`?'],
+    ['{"status": type}', 11, ', did you mean `event.type`?'],
+    ['[type]', 1, ', did you mean `event.type`?'],
+    ['event.data.tags.map(t, string)', 23, ': the only variable is `event`'],
+    ['string', 0, ': the only variable is `event`'],
+    ['int', 0, ': the only variable is `event`'],
+    ['optional', 0, ': the only variable is `event`'],
+  ])('is no value: %s', (source, offset, hint) => {
+    const name = /\w+/.exec(source.slice(offset))?.[0]
+    const expected = { code: 'unknown_name', offset, message: `unknown name \`${name}\`${hint}` }
+    expect(errorOf(() => compileValue(source))).toMatchObject(expected)
+    expect(errorOf(() => compileCondition(source))).toMatchObject(expected)
+  })
+
+  test.each([
+    'type(event.data.id) == string',
+    'type(event.data.id) in [int, string]',
+    'event.data.tags.exists(type, type == "a")',
+    'optional.of(1).hasValue()',
+  ])('is one where types are compared, and where it names something else: %s', (source) => {
+    expect(holds(source, { id: 'x', tags: ['a'] })).toBe(true)
+  })
+})
+
 describe('data nested too deeply', () => {
   const deep: unknown = JSON.parse(`${'['.repeat(50_000)}${']'.repeat(50_000)}`)
 
