@@ -20,6 +20,7 @@ export function createLog({ level = 'info', terminal = process.stderr.isTTY }: {
       colorize: !('NO_COLOR' in process.env),
       translateTime: 'SYS:HH:MM:ss',
       ignore: 'pid,hostname',
+      singleLine: true,
     }),
   )
 }

@@ -5,7 +5,7 @@ import pg from 'pg'
 import { afterEach, expect, it } from 'vitest'
 import { startEmbedded, type Embedded } from '../../src/store/embedded/index.ts'
 import { startLoad } from '../setup/load.ts'
-import { binary, launchRelay, spawnRelay, writeConfig } from '../setup/relay.ts'
+import { binary, launchRelay, spawnRelay, startRelay, writeConfig } from '../setup/relay.ts'
 import { eventually, secret } from '../setup/sender.ts'
 
 const releases: (() => Promise<unknown> | void)[] = []
@@ -98,6 +98,15 @@ it('says at start that it waits for Postgres, and goes on when it is there', asy
   await postgres.start()
   await relay.ready
   expect(relay.log()).not.toContain(decodeURIComponent(new URL(postgres.url.replace('@/', '@localhost/')).password))
+})
+
+it('gives up at start when no Postgres comes, and says what to do', async () => {
+  const env = { DATABASE_URL: 'postgres://relay:hidden@127.0.0.1:9/relay', SECRET: secret }
+  await expect(startRelay({ yaml, env })).rejects.toMatchObject({
+    code: 'database_unreachable',
+    message: expect.stringMatching(/^no usable Postgres at 127\.0\.0\.1:9\/relay: (?!.*hidden)/),
+    hint: expect.stringContaining('DATABASE_URL'),
+  })
 })
 
 it('ends with a clear message when the database refuses its password', async () => {

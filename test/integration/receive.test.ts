@@ -178,6 +178,12 @@ describe('what never becomes a request', () => {
   })
 })
 
+it('gives up a client that sends its headers too slowly, and says so', async () => {
+  const answer = await rawExchange('POST /webhooks/gemini HTTP/1.1\r\nhost: x\r\nwebhook-')
+  expect(answer).toContain('HTTP/1.1 408 ')
+  expect(JSON.parse(answer.slice(answer.indexOf('{')))).toMatchObject({ code: 'request_timeout' })
+}, 20_000)
+
 describe('health', () => {
   it('is alive, and ready only with keys for every source', async () => {
     expect(await (await fetch(`${relay.url}/livez`)).json()).toEqual({ status: 'alive' })
