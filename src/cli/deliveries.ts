@@ -17,7 +17,11 @@ export function addDeliveries(program: Command): void {
     .option('--rule <rule>', 'only of this rule')
     .option('--limit <n>', 'at most so many', positive, 50)
     .action(async ({ config, json, ...filter }: ListOptions) => {
-      const rows = await withDatabase(loadConfig({ file: config, env: process.env }), (pool) => listDeliveries(pool, filter))
+      const loaded = loadConfig({ file: config, env: process.env })
+      const rows = await withDatabase(loaded, (pool) => listDeliveries(pool, filter))
+      // Not an error: what an earlier configuration left can still be listed.
+      if (filter.sink !== undefined && !Object.hasOwn(loaded.config.sinks, filter.sink))
+        process.stderr.write(`the configuration has no sink ${filter.sink}\n`)
       process.stdout.write(json ? `${JSON.stringify(rows)}\n` : `${listText(rows, filter.limit)}\n`)
     })
   withJson(withConfig(deliveries.command('show')))

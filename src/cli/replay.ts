@@ -36,7 +36,7 @@ export function addReplay(program: Command): void {
         await notifyBacklog(pool, Object.keys(loaded.config.sinks))
         return result
       })
-      process.stdout.write(json ? `${JSON.stringify(replayed)}\n` : `${text(replayed)}\n`)
+      process.stdout.write(json ? `${JSON.stringify(replayed)}\n` : `${text(replayed, options)}\n`)
     })
 }
 
@@ -113,8 +113,9 @@ async function insert(
   return { events: events.length, deliveries, unrouted: planned.filter((list) => list.length === 0).length }
 }
 
-function text({ events, deliveries, unrouted }: Replayed): string {
+function text({ events, deliveries, unrouted }: Replayed, { sink, rule }: ReplayFilter): string {
   if (events === 0) return 'nothing to replay'
-  const nowhere = unrouted > 0 ? `; today's rules send ${unrouted} of them nowhere` : ''
+  const within = sink === undefined && rule === undefined ? '' : ', or not where this replay goes'
+  const nowhere = unrouted > 0 ? `; today's rules send ${unrouted} of them nowhere${within}` : ''
   return `${deliveries} new ${deliveries === 1 ? 'delivery' : 'deliveries'} of ${events} ${events === 1 ? 'event' : 'events'}${nowhere}`
 }

@@ -55,9 +55,14 @@ export function loadConfig({ file, env, readFile = readText }: LoadOptions): Loa
   ])
   // A reference that could not be resolved is the reason for whatever else is said about that value.
   const unresolved = new Set(spoiled.map(({ path }) => path).filter((path) => path !== ''))
-  const issues = [...spoiled, ...found.filter(({ path }) => !unresolved.has(path))]
+  const issues = unique([...spoiled, ...found.filter(({ path }) => !unresolved.has(path))])
   if (!parsed.success || issues.length > 0) throw new ConfigError(file, issues.toSorted(byPlace))
   return { config: parsed.data, file, plan: compileRules(parsed.data), warnings: issued(doubts(parsed.data)).toSorted(byPlace) }
+}
+
+/** Alternatives of one value can all fail for the same reason. */
+function unique(issues: readonly ConfigIssue[]): ConfigIssue[] {
+  return [...new Map(issues.map((issue) => [`${issue.line}:${issue.column}:${issue.message}`, issue])).values()]
 }
 
 function issuesOf(document: ConfigDocument, file: string, faults: readonly Fault[]): ConfigIssue[] {

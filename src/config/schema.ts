@@ -207,9 +207,7 @@ export const configSchema = z.strictObject({
       body_limit: byteSize.default(262_144),
     })
     .prefault({}),
-  database: z
-    .strictObject({ url: z.union([z.literal('embedded'), postgresUrl], postgresUrlError).default('embedded') })
-    .prefault({}),
+  database: z.strictObject({ url: z.literal('embedded').or(postgresUrl).default('embedded') }).prefault({}),
   retention: z
     .strictObject({
       events: durationMs

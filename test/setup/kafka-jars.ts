@@ -33,7 +33,12 @@ export async function kafkaJars(version: string): Promise<string> {
   } catch (error) {
     await rm(partial, { recursive: true, force: true })
     // Another run that came first with the same jars is as good.
-    if (!existsSync(jars)) throw error
+    if (!existsSync(jars)) throw new Error(`Kafka's jars cannot be fetched: ${outputOf(error)}`, { cause: error })
   }
   return jars
+}
+
+/** Maven says what is wrong on its standard output. */
+function outputOf(error: unknown): string {
+  return error instanceof Error && 'stdout' in error ? `${error.message} ${String(error.stdout).slice(0, 2_000)}` : String(error)
 }
