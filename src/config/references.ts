@@ -1,7 +1,6 @@
 /** What the parts of a configuration say about each other. Looks at data that may be wrong anywhere, so that every problem shows at once. */
-import { isIP } from 'node:net'
-import ipaddr from 'ipaddr.js'
 import { suggestion } from '../route/nearest.ts'
+import { isLoopback } from '../verify/source.ts'
 import type { Fault, Path } from './issues.ts'
 import { at, isMap, listOf, mapsIn, targetsOf, textIn, type RawMap } from './raw.ts'
 
@@ -54,11 +53,6 @@ function keySetFaults(name: string, source: RawMap): Fault[] {
   if (protocol === 'http:' && !isLoopback(hostname))
     faults.push({ path, message: '`jwks_uri`: https is required: whoever can change keys on the way can sign' })
   return faults
-}
-
-function isLoopback(hostname: string): boolean {
-  const address = hostname.replace(/^\[|\]$/g, '')
-  return address === 'localhost' || (isIP(address) !== 0 && ipaddr.parse(address).range() === 'loopback')
 }
 
 function tableFaults(json: unknown): Fault[] {

@@ -3,6 +3,7 @@ import type { FailureCode } from '../errors.ts'
 import { readEvent } from '../route/event.ts'
 import type { Lease, LeasedDelivery, Scheme, StoredEvent } from '../types.ts'
 import { boolArray, int8Array, textArray } from './binary-array.ts'
+import { isObject } from '../verify/envelope.ts'
 import { parseJson } from '../verify/json.ts'
 import type { Pool } from './pool.ts'
 
@@ -95,13 +96,9 @@ export function storedEvent(row: EventRow): StoredEvent {
     scheme: row.scheme,
     receivedAt: row.received_at,
     json: parseJson(row.body),
-    ...(isRecord(claimsMetadata) ? { claimsMetadata } : {}),
+    ...(isObject(claimsMetadata) ? { claimsMetadata } : {}),
   })
   return { id: row.event_id, event, time: time ?? row.received_at, body: row.body }
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 /** How a delivery goes on. */
