@@ -7,7 +7,7 @@ import { generateSigningKey } from '../../src/emulator/keys.ts'
 import { startJwksServer, type JwksServer } from '../../src/emulator/jwks-server.ts'
 import { startReceiver, type Receiver } from '../sinks/receiver.ts'
 import { createTestDatabase, type TestDatabase } from '../setup/database.ts'
-import { binary, spawnRelay, writeConfig, type RelayProcess } from '../setup/relay.ts'
+import { binary, spawnRelay, writeConfig, type RelayProcess } from '../setup/relay-process.ts'
 import { eventually, secret } from '../setup/sender.ts'
 
 const run = promisify(execFile)

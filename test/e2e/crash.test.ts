@@ -3,7 +3,7 @@ import { afterEach, beforeEach, expect, it } from 'vitest'
 import { startReceiver, type Receiver } from '../sinks/receiver.ts'
 import { createTestDatabase, type TestDatabase } from '../setup/database.ts'
 import { startLoad } from '../setup/load.ts'
-import { spawnRelay, type RelayProcess } from '../setup/relay.ts'
+import { spawnRelay, type RelayProcess } from '../setup/relay-process.ts'
 import { envelope, eventually, post, secret } from '../setup/sender.ts'
 
 let database: TestDatabase

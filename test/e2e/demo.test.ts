@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterAll, expect, it } from 'vitest'
 import { kafkaSuite } from '../setup/kafka-suite.ts'
-import { binary } from '../setup/relay.ts'
+import { binary } from '../setup/relay-process.ts'
 import { eventually } from '../setup/sender.ts'
 
 const asRoot = process.getuid?.() === 0

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { startReceiver, type Receiver } from '../sinks/receiver.ts'
-import { binary, launchRelay, spawnRelay, writeConfig, type RelayConfig } from '../setup/relay.ts'
+import { binary, launchRelay, spawnRelay, writeConfig, type RelayConfig } from '../setup/relay-process.ts'
 import { envelope, eventually, post, secret } from '../setup/sender.ts'
 
 let dataDir: string

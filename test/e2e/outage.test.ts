@@ -5,7 +5,8 @@ import pg from 'pg'
 import { afterEach, expect, it } from 'vitest'
 import { startEmbedded, type Embedded } from '../../src/store/embedded/index.ts'
 import { startLoad } from '../setup/load.ts'
-import { binary, launchRelay, spawnRelay, startRelay, writeConfig } from '../setup/relay.ts'
+import { binary, launchRelay, spawnRelay, writeConfig } from '../setup/relay-process.ts'
+import { startRelay } from '../setup/relay.ts'
 import { eventually, secret } from '../setup/sender.ts'
 
 const releases: (() => Promise<unknown> | void)[] = []

@@ -9,7 +9,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { loadConfig } from '../../src/config/load.ts'
 import { failureRetryable, refusalStatus } from '../../src/errors.ts'
 import { createTestDatabase, type TestDatabase } from '../setup/database.ts'
-import { binary, spawnRelay, writeConfig, type RelayProcess } from '../setup/relay.ts'
+import { binary, spawnRelay, writeConfig, type RelayProcess } from '../setup/relay-process.ts'
 import { eventually, secret } from '../setup/sender.ts'
 
 const run = promisify(execFile)

@@ -4,7 +4,7 @@ import pg from 'pg'
 import { startReceiver, type Receiver } from '../sinks/receiver.ts'
 import { createTestDatabase, type TestDatabase } from '../setup/database.ts'
 import { startLoad } from '../setup/load.ts'
-import { spawnRelay, type RelayProcess } from '../setup/relay.ts'
+import { spawnRelay, type RelayProcess } from '../setup/relay-process.ts'
 import { envelope, eventually, post, secret, signedHeaders } from '../setup/sender.ts'
 
 let database: TestDatabase

@@ -4,7 +4,7 @@ import { startSlackServer, type SlackServer } from '../../src/demo/slack-server.
 import { createTestDatabase, type TestDatabase } from '../setup/database.ts'
 import { createTopics, kafkaSuite, readTopic } from '../setup/kafka-suite.ts'
 import { percentile, startLoad, type Load } from '../setup/load.ts'
-import { spawnRelay, type RelayProcess } from '../setup/relay.ts'
+import { spawnRelay, type RelayProcess } from '../setup/relay-process.ts'
 import { envelope, eventually, post, secret } from '../setup/sender.ts'
 
 kafkaSuite('one sink in trouble delays no other', (kafka) => {

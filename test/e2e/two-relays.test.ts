@@ -3,7 +3,7 @@ import { Agent, request } from 'node:http'
 import pg from 'pg'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { createTestDatabase, type TestDatabase } from '../setup/database.ts'
-import { spawnRelay, type RelayProcess } from '../setup/relay.ts'
+import { spawnRelay, type RelayProcess } from '../setup/relay-process.ts'
 import { envelope, eventually, secret } from '../setup/sender.ts'
 
 const yaml = `

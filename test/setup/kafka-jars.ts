@@ -2,12 +2,13 @@
 import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { mkdir, readFile, rename, rm } from 'node:fs/promises'
-import { fileURLToPath } from 'node:url'
+import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { root } from './root.ts'
 
 const run = promisify(execFile)
-const pom = fileURLToPath(new URL('./kafka/pom.xml', import.meta.url))
-const cache = fileURLToPath(new URL('../../.cache/kafka/', import.meta.url))
+const pom = join(root, 'test/setup/kafka/pom.xml')
+const cache = join(root, '.cache/kafka/')
 
 /** 45 MB; on a slow line that is minutes, a hang is not. */
 const downloadTimeoutMs = 300_000

@@ -1,0 +1,58 @@
+/** The Postgres that everything here is measured on: the relay's embedded one, on a directory of its own. */
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import pg from 'pg'
+import { startEmbedded } from '../../src/store/embedded/index.ts'
+
+export interface BenchPostgres {
+  /** Version and the settings that matter here. */
+  about: string
+  /** An empty database. */
+  createDatabase(name: string): Promise<string>
+  stop(): Promise<void>
+}
+
+/**
+ * What a server for this load is given, see docs/operations.md. Durability is untouched: fsync, full_page_writes and
+ * synchronous_commit are on. Commit times tell when a row became visible to others.
+ */
+const settings = { shared_buffers: '1GB', max_wal_size: '8GB', max_connections: 200, track_commit_timestamp: 'on' }
+
+const told = [
+  'server_version',
+  'fsync',
+  'synchronous_commit',
+  'full_page_writes',
+  'shared_buffers',
+  'max_wal_size',
+  'wal_compression',
+]
+
+export async function startPostgres(): Promise<BenchPostgres> {
+  const dataDir = mkdtempSync(join(tmpdir(), 'gemini-relay-bench-'))
+  // As root the server runs as another user, who has to get in.
+  chmodSync(dataDir, 0o711)
+  const embedded = await startEmbedded({ dataDir, settings })
+  const admin = new pg.Client({ connectionString: embedded.url })
+  await admin.connect()
+  const values = await Promise.all(
+    told.map(async (name) => {
+      const { rows } = await admin.query<{ value: string }>('select current_setting($1) as value', [name])
+      return `${name} ${rows[0]?.value}`
+    }),
+  )
+  return {
+    about: values.join(', '),
+    async createDatabase(name) {
+      await admin.query(`drop database if exists ${name} with (force)`)
+      await admin.query(`create database ${name}`)
+      return embedded.url.replace(/\/[^/?]*\?/, `/${name}?`)
+    },
+    async stop() {
+      await admin.end()
+      await embedded.stop()
+      rmSync(dataDir, { recursive: true, force: true })
+    },
+  }
+}
