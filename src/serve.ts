@@ -10,6 +10,7 @@ import type { RefusalCode } from './errors.ts'
 import { createLifecycle } from './lifecycle.ts'
 import type { Log } from './log.ts'
 import { createApp } from './receive/app.ts'
+import { createCallback } from './receive/callback.ts'
 import { createReadiness } from './receive/readiness.ts'
 import { listen } from './receive/server.ts'
 import { createSinks } from './sinks/create.ts'
@@ -116,7 +117,7 @@ export async function serve(options: ServeOptions): Promise<Relay> {
       countRefusal: (code) => refusals.set(code, (refusals.get(code) ?? 0) + 1),
       log,
     })
-    const { host, port, close } = await listen(app.callback(), config.server)
+    const { host, port, close } = await listen(createCallback(app), config.server)
     lifecycle.onStop('http', async () => {
       draining = true
       await close(deadline.signal)

@@ -15,9 +15,17 @@ const retryAfterSeconds: Partial<Record<RefusalCode, number>> = {
 /** After these the rest of the request is not read, so the connection cannot be used again. */
 const closing: ReadonlySet<RefusalCode> = new Set(['body_too_large', 'shutting_down'])
 
-export function answerRefusals({ log, countRefusal }: { log: Log; countRefusal: (code: RefusalCode) => void }): Middleware {
+export interface AnswerOptions {
+  /** True once the process is on its way out. */
+  draining: () => boolean
+  countRefusal: (code: RefusalCode) => void
+  log: Log
+}
+
+export function answerRefusals({ draining, countRefusal, log }: AnswerOptions): Middleware {
   return async (ctx, next) => {
     try {
+      if (draining() && ctx.method === 'POST') throw new Refusal('shutting_down', 'this instance is shutting down')
       await next()
     } catch (error) {
       // The sender went away: nobody is left to answer.
@@ -33,6 +41,9 @@ export function answerRefusals({ log, countRefusal }: { log: Log; countRefusal: 
       }
       answer(ctx, refusal)
     }
+    // A keep-alive connection would hold up the exit for as long as its owner likes. Asked last: draining may have begun
+    // while this request was under way.
+    if (draining()) ctx.set('Connection', 'close')
   }
 }
 

@@ -8,6 +8,7 @@ import { generateSigningKey, type SigningKey } from '../../src/emulator/keys.ts'
 import { signJwt, type WebhookHeaders } from '../../src/emulator/sign.ts'
 import type { AcceptResult } from '../../src/accept/row.ts'
 import { createApp } from '../../src/receive/app.ts'
+import { createCallback } from '../../src/receive/callback.ts'
 import { listen } from '../../src/receive/server.ts'
 import { createVerifier } from '../../src/verify/verifier.ts'
 import { silent, startAcceptor, verified, type TestAcceptor } from '../setup/accepted.ts'
@@ -183,7 +184,7 @@ describe('the queue in front of the database', () => {
       countRefusal() {},
       log: silent,
     })
-    const server = await listen(app.callback(), { host: '127.0.0.1', port: 0 })
+    const server = await listen(createCallback(app), { host: '127.0.0.1', port: 0 })
     try {
       const url = `http://127.0.0.1:${server.port}/hook`
       const answer = await post(url, { body: 'x'.repeat(101), headers: { connection: 'close' } })
