@@ -94,6 +94,15 @@ export interface LeasedDelivery {
   /** Attempts made before this one. */
   attempts: number
   lease: Lease
+  /** Of a delivery that has no row of its own yet. */
+  group?: DeliveryGroup
+}
+
+/** Deliveries of one rule and sink that are kept as one row until something happens to them. */
+export interface DeliveryGroup {
+  createdAt: Date
+  expiresAt: Date
+  takeovers: number
 }
 
 /** How one attempt at one delivery ended. */

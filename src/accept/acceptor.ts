@@ -2,15 +2,15 @@
 import { Refusal, messageOf } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { readEvent } from '../route/event.ts'
-import type { Plan } from '../route/plan.ts'
+import type { Plan, PlannedDelivery } from '../route/plan.ts'
 import { createGroup } from '../store/group.ts'
 import type { Pool } from '../store/pool.ts'
 import { isBadRow, retryConflicts } from '../store/sqlstate.ts'
-import type { Lease, LeasedDelivery, VerifiedRequest } from '../types.ts'
+import type { Lease, LeasedDelivery, StoredEvent, VerifiedRequest } from '../types.ts'
 import { commitGroup, type Committed, type CommitOptions } from './commit.ts'
 import { createOutage } from './outage.ts'
 import type { LeaseDesk } from './desk.ts'
-import type { AcceptResult, AcceptRow, OwedDelivery } from './row.ts'
+import type { AcceptResult, AcceptRow } from './row.ts'
 import { bindTokens } from './tokens.ts'
 
 export interface AcceptorOptions {
@@ -99,26 +99,27 @@ export function createAcceptor(options: AcceptorOptions): Acceptor {
   }
 
   async function storeOnce(rows: readonly AcceptRow[], withoutDerived: boolean): Promise<(AcceptResult | Refusal)[]> {
-    const reserved = rows.map((row) => row.owed.map(({ rule, sink, dead }) => dead === undefined && desk.reserve(rule, sink)))
+    const reserved = rows.map((row) =>
+      row.owed.map((delivery) => !('dead' in delivery) && desk.reserve(delivery.rule, delivery.sink)),
+    )
     const commit: CommitOptions = {
       holder: options.holder,
       leaseMs: options.leaseMs,
+      horizonMs: options.horizonMs,
       leased: (row, owed) => reserved[row]?.[owed] ?? false,
       withoutDerived,
     }
-    const lease: Lease = { id: '', until: performance.now() + options.leaseMs - options.leaseMarginMs }
+    const until = performance.now() + options.leaseMs - options.leaseMarginMs
     try {
       const { committed, refused } = await store(rows, commit)
       outage.ended()
-      handOver(rows, reserved, committed, lease)
+      handOver(rows, reserved, committed, until)
       return rows.map((_, n) => {
         if (refused.has(n)) return new Refusal('token_reused', 'this token was already used for another webhook-id')
         return committed.eventIds.has(n) ? 'received' : 'duplicate'
       })
     } catch (error) {
-      for (const [n, row] of rows.entries()) {
-        for (const [position, { rule, sink }] of row.owed.entries()) if (reserved[n]?.[position]) desk.cancel(rule, sink)
-      }
+      for (const [n, row] of rows.entries()) cancelReserved(row, reserved[n] ?? [])
       throw error
     }
   }
@@ -148,22 +149,24 @@ export function createAcceptor(options: AcceptorOptions): Acceptor {
     }
   }
 
-  function handOver(rows: readonly AcceptRow[], reserved: readonly boolean[][], committed: Committed, lease: Lease): void {
-    lease.id = committed.leaseId ?? ''
-    const leased = new Map(committed.leased.map(({ row, owed, deliveryId }) => [`${row} ${owed}`, deliveryId]))
-    const deliveries: LeasedDelivery[] = []
-    for (const [n, { request, event, time, owed }] of rows.entries()) {
-      const eventId = committed.eventIds.get(n)
-      for (const [position, { rule, sink, dead }] of owed.entries()) {
-        const id = leased.get(`${n} ${position}`)
-        if (eventId !== undefined && id !== undefined) {
-          const stored = { id: eventId, event, time: time ?? request.receivedAt, body: request.body }
-          deliveries.push({ id, rule, sink, replay: 0, stored, attempts: 0, lease })
-        } else if (reserved[n]?.[position]) desk.cancel(rule, sink)
-        else if (eventId !== undefined && dead === undefined) desk.overflowed(rule, sink)
+  /** What went in leased starts here; places reserved for what was no new event are given up; the rest is pending. */
+  function handOver(rows: readonly AcceptRow[], reserved: readonly boolean[][], committed: Committed, until: number): void {
+    const overflowed = new Set<PlannedDelivery>()
+    for (const [n, row] of rows.entries()) {
+      const places = reserved[n] ?? []
+      if (!committed.eventIds.has(n)) cancelReserved(row, places)
+      else {
+        for (const [position, delivery] of row.owed.entries()) {
+          if (places[position] !== true && !('dead' in delivery)) overflowed.add(delivery)
+        }
       }
     }
-    if (deliveries.length > 0) desk.handOver(deliveries)
+    if (committed.leased.length > 0) desk.handOver(leasedDeliveries(rows, committed, { id: committed.leaseId, until }))
+    for (const { rule, sink } of overflowed) desk.overflowed(rule, sink)
+  }
+
+  function cancelReserved(row: AcceptRow, places: readonly boolean[]): void {
+    for (const [position, { rule, sink }] of row.owed.entries()) if (places[position] === true) desk.cancel(rule, sink)
   }
 
   return {
@@ -172,7 +175,7 @@ export function createAcceptor(options: AcceptorOptions): Acceptor {
       if (accepting.waiting >= limits.waitingRequests || waitingBytes + request.body.length > limits.waitingBytes) {
         throw new Refusal('queue_full', 'too many requests are waiting to be stored')
       }
-      const row = plannedRow(request, plan, options.horizonMs)
+      const row = plannedRow(request, plan)
       waitingBytes += request.body.length
       try {
         const result = await accepting.add(row)
@@ -186,10 +189,9 @@ export function createAcceptor(options: AcceptorOptions): Acceptor {
   }
 }
 
-function plannedRow(request: VerifiedRequest, plan: Plan, horizonMs: (sink: string) => number): AcceptRow {
+function plannedRow(request: VerifiedRequest, plan: Plan): AcceptRow {
   const { event, time } = readEvent(request)
-  const owed = plan.route(event).map((delivery): OwedDelivery => ({ ...delivery, horizonMs: horizonMs(delivery.sink) }))
-  return { request, event, time, owed }
+  return { request, event, time, owed: plan.route(event) }
 }
 
 /** Each identity once, in the order that every group of every process uses: unsorted ones that share ids deadlock. */
@@ -211,12 +213,30 @@ function compareIdentity({ request: a }: AcceptRow, { request: b }: AcceptRow): 
   return 0
 }
 
+function leasedDeliveries(rows: readonly AcceptRow[], { eventIds, leased }: Committed, lease: Lease): LeasedDelivery[] {
+  const stored = new Map<number, StoredEvent>()
+  for (const [n, id] of eventIds) {
+    const row = rows[n]
+    if (row !== undefined)
+      stored.set(n, { id, event: row.event, time: row.time ?? row.request.receivedAt, body: row.request.body })
+  }
+  return leased.flatMap(({ rule, sink, group, deliveries }) =>
+    deliveries.flatMap(({ id, row }) => {
+      const event = stored.get(row)
+      return event === undefined ? [] : { id, rule, sink, replay: 0, stored: event, attempts: 0, lease, group }
+    }),
+  )
+}
+
 function renumber(committed: Committed, kept: readonly number[]): Committed {
   const original = (n: number): number => kept[n] ?? -1
   return {
     eventIds: new Map([...committed.eventIds].map(([n, id]) => [original(n), id])),
     leaseId: committed.leaseId,
-    leased: committed.leased.map((entry) => ({ ...entry, row: original(entry.row) })),
+    leased: committed.leased.map((group) => ({
+      ...group,
+      deliveries: group.deliveries.map(({ id, row }) => ({ id, row: original(row) })),
+    })),
   }
 }
 

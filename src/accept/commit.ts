@@ -1,13 +1,17 @@
 /** The one statement behind every 2xx: events and the deliveries they owe, a group of requests at a time. */
 import type { ClientBase } from 'pg'
-import type { Pool } from '../store/pool.ts'
 import { boolArray, byteaArray, int8Array, textArray, timestamptzArray } from '../store/binary-array.ts'
+import type { Pool } from '../store/pool.ts'
+import type { DeliveryGroup } from '../types.ts'
+import type { PlannedDelivery } from '../route/plan.ts'
 import type { AcceptRow } from './row.ts'
 
 export interface CommitOptions {
   /** Names this process in `leases`. */
   holder: string
   leaseMs: number
+  /** From creation to `expires_at` of this sink's deliveries, in milliseconds. */
+  horizonMs(sink: string): number
   /** Whether the owed delivery `owed` of row `row` goes in leased to this process. */
   leased(row: number, owed: number): boolean
   /** Store type, subject, time and claims as null: for a row that Postgres refused with them. */
@@ -16,102 +20,205 @@ export interface CommitOptions {
 
 /** What was new. Rows not named here were duplicates. */
 export interface Committed {
-  /** By row. */
+  /** Event numbers by row. */
   eventIds: Map<number, string>
-  leaseId: string | null
-  leased: { row: number; owed: number; deliveryId: string }[]
+  leaseId: string
+  leased: LeasedGroup[]
 }
 
-// The CTEs see one snapshot: `new_events` is what this statement inserted, so deliveries exist for new events only. What
-// comes back is matched to the rows here and not by joins there: the planner guesses ten rows for an unnest, and the nested
-// loops it then picks made a group of 256 cost 20 ms. For the one join that is left they are off, see `acceptSettings`.
-const insertGroup = `
-with lease as (
-  select nextval('gemini_relay.lease_numbers') as id
-), new_events as (
+/** Deliveries that went in leased to this process. */
+export interface LeasedGroup {
+  rule: string
+  sink: string
+  group: DeliveryGroup
+  /** Of each delivery; `row` counts in what was committed. */
+  deliveries: { id: string; row: number }[]
+}
+
+// The CTEs see one snapshot: `new_events` is what this statement inserted, so deliveries exist for new events only. For the
+// joins of unnests hash joins are right, and the planner's guess of ten rows an unnest picks nested ones: see `acceptSettings`.
+const insertEvents = `
+new_events as (
   insert into gemini_relay.events (source, webhook_id, scheme, type, subject, event_time, received_at, body, claims_metadata)
   select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::timestamptz[], $8::bytea[], $9::bytea[])
   on conflict (source, webhook_id) do nothing
   returning id, source, webhook_id
-), new_deliveries as (
-  insert into gemini_relay.deliveries (event_id, rule, sink, state, due_at, lease, expires_at, ended_at, code, message)
-  select e.id, d.rule, d.sink,
-    case when d.code is not null then 'dead' when d.leased then 'leased' else 'pending' end,
-    case when d.code is null and not d.leased then clock_timestamp() end,
-    case when d.leased then (select id from lease) end,
-    clock_timestamp() + d.horizon_ms * interval '1 millisecond',
-    case when d.code is not null then clock_timestamp() end,
-    d.code, d.message
-  from new_events e
-  join unnest($10::text[], $11::text[], $12::text[], $13::text[], $14::bool[], $15::int8[], $16::text[], $17::text[])
-    as d (source, webhook_id, rule, sink, leased, horizon_ms, code, message) using (source, webhook_id)
-  returning id, event_id, rule, sink, state
+), numbered as (
+  select e.id, g.n from new_events e join unnest($1::text[], $2::text[]) with ordinality as g (source, webhook_id, n) using (source, webhook_id)
+)`
+
+const insertGroups = `
+, owing as (
+  select kind, array_agg(id order by id) as ids, array_agg(event_id order by id) as events from (
+    select e.id as event_id, o.kind, nextval('gemini_relay.delivery_rows_id_seq') as id
+    from numbered e join unnest($10::int8[], $11::int8[]) as o (n, kind) using (n)
+  ) d group by kind
+), lease as (
+  select nextval('gemini_relay.lease_numbers') as id where true = any ($14::bool[])
+), new_groups as (
+  insert into gemini_relay.delivery_groups (rule, sink, lease, due_at, expires_at, ids, events)
+  select k.rule, k.sink, case when k.leased then (select id from lease) end, case when not k.leased then clock_timestamp() end,
+    clock_timestamp() + k.horizon_ms * interval '1 millisecond', o.ids, o.events
+  from owing o join unnest($12::text[], $13::text[], $14::bool[], $15::int8[]) with ordinality as k (rule, sink, leased, horizon_ms, kind) using (kind)
+  returning lease, rule, sink, created_at, expires_at, ids, events
 ), new_lease as (
   insert into gemini_relay.leases (id, holder, deadline, deliveries)
-  select (select id from lease), $18, clock_timestamp() + $19 * interval '1 millisecond', array_agg(id)
-  from new_deliveries where state = 'leased' having count(*) > 0
-  returning id
-)
-select id, source, webhook_id, null, null, null, null from new_events
+  select lease, $16, clock_timestamp() + $17 * interval '1 millisecond', '{}' from new_groups where lease is not null group by lease
+)`
+
+const insertDead = `
+, new_dead as (
+  insert into gemini_relay.delivery_rows (event_id, rule, sink, state, expires_at, ended_at, code, message)
+  select e.id, d.rule, d.sink, 'dead', clock_timestamp(), clock_timestamp(), d.code, d.message
+  from numbered e join unnest($18::int8[], $19::text[], $20::text[], $21::text[], $22::text[]) as d (n, rule, sink, code, message) using (n)
+)`
+
+const selectEvents = `
+select n, id, null, null, null, null, null, null, null from numbered`
+
+const selectGroups = `
 union all
-select event_id, null, null, id, rule, sink, (select id from new_lease) from new_deliveries where state = 'leased'`
+select null, null, lease, rule, sink, created_at, expires_at, ids, events from new_groups where lease is not null`
 
 type ResultRow =
-  | [eventId: string, source: string, webhookId: string, null, null, null, null]
-  | [eventId: string, null, null, deliveryId: string, rule: string, sink: string, leaseId: string]
+  | [n: string, eventId: string, null, null, null, null, null, null, null]
+  | [
+      null,
+      null,
+      lease: string,
+      rule: string,
+      sink: string,
+      createdAt: Date,
+      expiresAt: Date,
+      ids: readonly string[],
+      events: readonly string[],
+    ]
 
 /** Settings of the sessions that run {@link commitGroup}. */
 export const acceptSettings = '-c enable_nestloop=off'
 
 /** @param rows sorted by (source, webhook_id), each identity once: unsorted concurrent groups that share ids deadlock */
 export async function commitGroup(db: Pool | ClientBase, rows: readonly AcceptRow[], options: CommitOptions): Promise<Committed> {
-  const derived = <T>(value: T): T | null => (options.withoutDerived ? null : value)
-  const owed = rows.flatMap((row, n) => row.owed.map((delivery, position) => ({ n, position, request: row.request, delivery })))
+  const { owed, dead } = sortOwed(rows, options)
   const { rows: found } = await db.query<ResultRow>({
-    name: 'accept',
     rowMode: 'array',
-    text: insertGroup,
+    ...statementFor(owed.kinds.length > 0, dead.length > 0),
     values: [
-      textArray(rows.map(({ request }) => request.source)),
-      textArray(rows.map(({ request }) => request.webhookId)),
-      textArray(rows.map(({ request }) => request.scheme)),
-      textArray(rows.map(({ event }) => derived(event.type))),
-      textArray(rows.map(({ event }) => derived(event.subject))),
-      timestamptzArray(rows.map(({ time }) => derived(time))),
-      timestamptzArray(rows.map(({ request }) => request.receivedAt)),
-      byteaArray(rows.map(({ request }) => request.body)),
-      byteaArray(rows.map(({ request }) => derived(metadataBytes(request.claimsMetadata)))),
-      textArray(owed.map(({ request }) => request.source)),
-      textArray(owed.map(({ request }) => request.webhookId)),
-      textArray(owed.map(({ delivery }) => delivery.rule)),
-      textArray(owed.map(({ delivery }) => delivery.sink)),
-      boolArray(owed.map(({ n, position }) => options.leased(n, position))),
-      int8Array(owed.map(({ delivery }) => delivery.horizonMs)),
-      textArray(owed.map(({ delivery }) => delivery.dead?.code ?? null)),
-      textArray(owed.map(({ delivery }) => delivery.dead?.message.replaceAll('\0', '\uFFFD') ?? null)),
-      options.holder,
-      options.leaseMs,
+      ...eventValues(rows, options.withoutDerived ?? false),
+      ...(owed.kinds.length > 0 || dead.length > 0 ? groupValues(owed, options) : []),
+      ...(dead.length > 0 ? deadValues(dead) : []),
     ],
   })
-  return committedOf(rows, found)
+  return committedOf(found)
 }
 
-function committedOf(rows: readonly AcceptRow[], found: readonly ResultRow[]): Committed {
-  const rowOf = new Map(rows.map(({ request }, n) => [`${request.source} ${request.webhookId}`, n]))
-  const rowOfEvent = new Map<string, number>()
-  const committed: Committed = { eventIds: new Map(), leaseId: null, leased: [] }
-  // Events come first.
-  for (const [eventId, source, webhookId, deliveryId, rule, sink, leaseId] of found) {
-    if (deliveryId === null) {
-      const n = rowOf.get(`${source} ${webhookId}`) ?? -1
-      rowOfEvent.set(eventId, n)
-      committed.eventIds.set(n, eventId)
-    } else {
-      const row = rowOfEvent.get(eventId) ?? -1
-      const owed = rows[row]?.owed.findIndex((delivery) => delivery.rule === rule && delivery.sink === sink) ?? -1
-      committed.leaseId = leaseId
-      committed.leased.push({ row, owed, deliveryId })
+/** Most groups owe no dead delivery, and some nothing at all: what is not in the statement costs nothing. */
+function statementFor(owing: boolean, dead: boolean): { name: string; text: string } {
+  if (dead) return { name: 'accept-dead', text: `with ${insertEvents}${insertGroups}${insertDead}${selectEvents}${selectGroups}` }
+  if (owing) return { name: 'accept', text: `with ${insertEvents}${insertGroups}${selectEvents}${selectGroups}` }
+  return { name: 'accept-events', text: `with ${insertEvents}${selectEvents}` }
+}
+
+/** What deliveries of one group have in common. */
+interface Kind {
+  rule: string
+  sink: string
+  leased: boolean
+  horizonMs: number
+}
+
+/** The deliveries of all rows: `row` and `kind` count from 1, as Postgres does. */
+interface Owed {
+  kinds: Kind[]
+  row: number[]
+  kind: number[]
+}
+
+type Dead = Extract<PlannedDelivery, { dead: unknown }> & { row: number }
+
+function sortOwed(rows: readonly AcceptRow[], { leased, horizonMs }: CommitOptions): { owed: Owed; dead: Dead[] } {
+  const owed: Owed = { kinds: [], row: [], kind: [] }
+  const dead: Dead[] = []
+  // By identity: a plan gives the same object for the same rule and sink.
+  const numbers = { leased: new Map<PlannedDelivery, number>(), pending: new Map<PlannedDelivery, number>() }
+  for (const [n, row] of rows.entries()) {
+    for (const [position, delivery] of row.owed.entries()) {
+      if ('dead' in delivery) {
+        dead.push({ ...delivery, row: n + 1 })
+        continue
+      }
+      const isLeased = leased(n, position)
+      const known = isLeased ? numbers.leased : numbers.pending
+      let kind = known.get(delivery)
+      if (kind === undefined) {
+        const { rule, sink } = delivery
+        kind = owed.kinds.push({ rule, sink, leased: isLeased, horizonMs: horizonMs(sink) })
+        known.set(delivery, kind)
+      }
+      owed.row.push(n + 1)
+      owed.kind.push(kind)
     }
+  }
+  return { owed, dead }
+}
+
+function eventValues(rows: readonly AcceptRow[], withoutDerived: boolean): Buffer[] {
+  const derived = <T>(value: T): T | null => (withoutDerived ? null : value)
+  return [
+    textArray(rows.map(({ request }) => request.source)),
+    textArray(rows.map(({ request }) => request.webhookId)),
+    textArray(rows.map(({ request }) => request.scheme)),
+    textArray(rows.map(({ event }) => derived(event.type))),
+    textArray(rows.map(({ event }) => derived(event.subject))),
+    timestamptzArray(rows.map(({ time }) => derived(time))),
+    timestamptzArray(rows.map(({ request }) => request.receivedAt)),
+    byteaArray(rows.map(({ request }) => request.body)),
+    byteaArray(rows.map(({ request }) => derived(metadataBytes(request.claimsMetadata)))),
+  ]
+}
+
+function groupValues({ kinds, row, kind }: Owed, { holder, leaseMs }: CommitOptions): (Buffer | string | number)[] {
+  return [
+    int8Array(row),
+    int8Array(kind),
+    textArray(kinds.map(({ rule }) => rule)),
+    textArray(kinds.map(({ sink }) => sink)),
+    boolArray(kinds.map(({ leased }) => leased)),
+    int8Array(kinds.map(({ horizonMs }) => horizonMs)),
+    holder,
+    leaseMs,
+  ]
+}
+
+function deadValues(dead: readonly Dead[]): Buffer[] {
+  return [
+    int8Array(dead.map(({ row }) => row)),
+    textArray(dead.map(({ rule }) => rule)),
+    textArray(dead.map(({ sink }) => sink)),
+    textArray(dead.map((delivery) => delivery.dead.code)),
+    textArray(dead.map((delivery) => delivery.dead.message.replaceAll('\0', '\uFFFD'))),
+  ]
+}
+
+function committedOf(found: readonly ResultRow[]): Committed {
+  const committed: Committed = { eventIds: new Map(), leaseId: '', leased: [] }
+  const rowOf = new Map<string, number>()
+  for (const row of found) {
+    // Events come first.
+    if (row[0] !== null) {
+      const n = Number(row[0]) - 1
+      committed.eventIds.set(n, row[1])
+      rowOf.set(row[1], n)
+      continue
+    }
+    const [, , lease, rule, sink, createdAt, expiresAt, ids, events] = row
+    committed.leaseId = lease
+    committed.leased.push({
+      rule,
+      sink,
+      group: { createdAt, expiresAt, takeovers: 0 },
+      deliveries: ids.map((id, n) => ({ id, row: rowOf.get(events[n] ?? '') ?? -1 })),
+    })
   }
   return committed
 }

@@ -1,4 +1,4 @@
-import type { FailureCode } from '../errors.ts'
+import type { PlannedDelivery } from '../route/plan.ts'
 import type { RelayEvent, VerifiedRequest } from '../types.ts'
 
 /** A verified request with all that its commit needs. */
@@ -7,17 +7,7 @@ export interface AcceptRow {
   event: RelayEvent
   /** The envelope's timestamp, where it is one. */
   time: Date | null
-  owed: readonly OwedDelivery[]
-}
-
-/** A delivery that the rules ask for, not yet stored. */
-export interface OwedDelivery {
-  rule: string
-  sink: string
-  /** From creation to `expires_at`, in milliseconds. */
-  horizonMs: number
-  /** Born dead, because the rule's condition could not be evaluated. */
-  dead?: { code: FailureCode; message: string }
+  owed: readonly PlannedDelivery[]
 }
 
 export type AcceptResult = 'received' | 'duplicate'

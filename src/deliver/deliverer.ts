@@ -4,7 +4,8 @@ import type { Config } from '../config/schema.ts'
 import { whenAborted } from '../lifecycle.ts'
 import type { Log } from '../log.ts'
 import type { Sink } from '../sinks/sink.ts'
-import { claimDeliveries, findPendingPairs } from '../store/deliveries.ts'
+import { claimDeliveries } from '../store/claim.ts'
+import { findPendingPairs } from '../store/deliveries.ts'
 import type { Pool } from '../store/pool.ts'
 import type { LeasedDelivery } from '../types.ts'
 import { createLane, type Lane } from './lane.ts'
@@ -53,9 +54,9 @@ export function createDeliverer({ config, sinks, pool, url, holder, log }: Deliv
       sink,
       outcomes,
       async claim(limit) {
-        const deliveries = await claimDeliveries(pool, { sink: sinkName, rules, limit, holder, leaseMs, leaseMarginMs })
-        leases.opened(deliveries)
-        return deliveries
+        const claim = await claimDeliveries(pool, { sink: sinkName, rules, limit, holder, leaseMs, leaseMarginMs })
+        leases.opened(claim.deliveries)
+        return claim
       },
       overloaded: () => notifier.notify(sinkName),
       log,
@@ -103,7 +104,7 @@ export function createDeliverer({ config, sinks, pool, url, holder, log }: Deliv
       whenAborted(deadline, () => outcomes.stop())
       await Promise.all([sweeper.stop(), notifier.stop(), ...lanes.map((lane) => lane.stop(deadline))])
       await outcomes.idle()
-      await leases.stop()
+      await leases.stop(deadline)
     },
   }
 }

@@ -7,7 +7,7 @@ import { whenAborted } from '../lifecycle.ts'
 import type { Log } from '../log.ts'
 import type { SinkConfig } from '../config/schema.ts'
 import { internalFailure, isRetryable, type Sink } from '../sinks/sink.ts'
-import { maxClaimBytes } from '../store/deliveries.ts'
+import type { Claim } from '../store/claim.ts'
 import type { Failure, LeasedDelivery, Outcome } from '../types.ts'
 import { attempt, type Attempt } from './attempt.ts'
 import { createBreaker } from './breaker.ts'
@@ -26,7 +26,7 @@ export interface LaneOptions {
   sink: Sink
   outcomes: Outcomes
   /** Leases up to `limit` of the lane's due deliveries to this process, oldest first. */
-  claim(limit: number): Promise<LeasedDelivery[]>
+  claim(limit: number): Promise<Claim>
   /** Deliveries went in as pending because there was no room here: others may help. */
   overloaded(): void
   log: Log
@@ -114,13 +114,12 @@ export function createLane(options: LaneOptions): Lane {
     due = false
     claimedAt = now()
     try {
-      const deliveries = await options.claim(limit)
+      const { deliveries, more } = await options.claim(limit)
       queue.push(...deliveries)
-      const full = deliveries.length === limit || bytesOf(deliveries) >= maxClaimBytes
       // What went in as pending meanwhile is older than what comes next, so the backlog is not over yet.
-      trailing = due && !full ? trailing + 1 : 0
-      backlog = full || (trailing > 0 && trailing < maxTrailing)
-      due ||= full
+      trailing = due && !more ? trailing + 1 : 0
+      backlog = more || (trailing > 0 && trailing < maxTrailing)
+      due ||= more
     } catch (error) {
       log.warn({ sink: name, error: messageOf(error) }, 'pending deliveries could not be claimed')
       pausedUntil = Math.max(pausedUntil, now() + pollMs)
@@ -264,8 +263,4 @@ export function createLane(options: LaneOptions): Lane {
 /** What can start within a third of the lease, but no more than can be under way or claimed at once. */
 function ratedCapacity(pace: Pace, { concurrency, batch }: SinkConfig): number {
   return Math.min(pace.within(leaseMs / 3) * batch, Math.max(concurrency * batch, maxClaim))
-}
-
-function bytesOf(deliveries: readonly LeasedDelivery[]): number {
-  return deliveries.reduce((bytes, { stored }) => bytes + stored.body.length, 0)
 }

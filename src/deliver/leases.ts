@@ -1,6 +1,6 @@
 /**
- * The leases this process holds. One lease covers a group of deliveries; it is renewed while any of them is open, and its
- * row is deleted some seconds after: one statement for many, none on the way of a delivery.
+ * The leases this process holds. One lease covers many deliveries; it is renewed while any of them is open, and deleted with
+ * its groups some seconds after: one statement for many, none on the way of a delivery.
  */
 import type { Log } from '../log.ts'
 import { messageOf } from '../errors.ts'
@@ -25,8 +25,8 @@ export interface Leases {
   opened(deliveries: readonly LeasedDelivery[]): void
   /** One delivery of it is out of our hands, whatever became of it. */
   closed(lease: Lease): void
-  /** Deletes what is finished; what is still open is left to expire. */
-  stop(): Promise<void>
+  /** Deletes what is finished, unless `deadline` has aborted; everything else is left to expire. */
+  stop(deadline: AbortSignal): Promise<void>
 }
 
 export function createLeases({ pool, log }: { pool: Pool; log: Log }): Leases {
@@ -89,10 +89,10 @@ export function createLeases({ pool, log }: { pool: Pool; log: Log }): Leases {
       held.delete(lease.id)
       finished.push(lease.id)
     },
-    async stop() {
+    async stop(deadline) {
       clearInterval(timer)
       await ticking
-      await deleteFinished().catch(() => {})
+      if (!deadline.aborted) await deleteFinished().catch(() => {})
     },
   }
 }

@@ -9,7 +9,7 @@ import { isBadRow, retryConflicts } from '../store/sqlstate.ts'
 import type { LeasedDelivery } from '../types.ts'
 import type { Leases } from './leases.ts'
 
-export type End = Omit<DeliveryEnd, 'id' | 'lease'>
+export type End = Pick<DeliveryEnd, 'state' | 'delayMs' | 'attempted' | 'code' | 'message'>
 
 export interface Outcomes {
   /** Settles when the outcome is written, or turned out to be somebody else's to write. */
@@ -73,9 +73,9 @@ export function createOutcomes({ pool, leases, log }: { pool: Pool; leases: Leas
   }
 
   return {
-    async write({ id, lease }, end) {
+    async write({ id, lease, rule, sink, stored, group }, end) {
       try {
-        await writing.add({ id, lease: lease.id, ...end })
+        await writing.add({ id, lease: lease.id, eventId: stored.id, rule, sink, group, ...end })
       } catch (error) {
         log.error(
           { delivery: id, error: messageOf(error) },

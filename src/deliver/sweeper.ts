@@ -26,9 +26,8 @@ export function createSweeper({ pool, log, takenOver }: { pool: Pool; log: Log; 
         log.warn({ sink, pending, dead }, 'took over deliveries of an expired lease')
         takenOver(sink)
       }
-      let expired = expireBatch
-      while (expired === expireBatch && !stopping.aborted)
-        expired = await retryConflicts(() => expireDeliveries(pool, expireBatch))
+      let more = true
+      while (more && !stopping.aborted) more = await retryConflicts(() => expireDeliveries(pool, expireBatch))
     } catch (error) {
       log.debug({ error: messageOf(error) }, 'sweep failed')
     }

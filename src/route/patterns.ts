@@ -41,11 +41,10 @@ const sameType = new Map([
 export function compilePattern(pattern: Pattern): (event: RelayEvent) => boolean {
   const faults = Object.entries(pattern).flatMap(([field, node]) => faultsOf(field, node))
   if (faults.length > 0) throw new PatternError(faults)
-  const tests = Object.entries(pattern).map(([field, node]) => ({
-    field,
-    test: field === 'type' ? typeTest(node) : nodeTest(node),
-  }))
-  return (event) => tests.every(({ field, test }) => test(new Map<string, unknown>(Object.entries(event)).get(field)))
+  const tests = Object.entries(pattern).flatMap(([field, node]) =>
+    isEventField(field) ? [{ field, test: field === 'type' ? typeTest(node) : nodeTest(node) }] : [],
+  )
+  return (event) => tests.every(({ field, test }) => test(event[field]))
 }
 
 function faultsOf(field: string, node: PatternNode): PatternFault[] {
@@ -77,10 +76,58 @@ function mapTest(fields: Pattern): Test {
 }
 
 function typeTest(node: PatternNode): Test {
+  const { exact, globs } = typesOf(node)
+  const wanted = new Set<unknown>(exact)
+  const tests = globs.map(globTest)
+  return (type) => wanted.has(type) || (typeof type === 'string' && tests.some((matches) => matches(type)))
+}
+
+function typesOf(node: PatternNode): { exact: string[]; globs: string[] } {
   const names = isMap(node) ? [] : scalarsOf(node).filter((name) => typeof name === 'string')
-  const exact = new Set(names.flatMap((name) => (name.includes('*') ? [] : [name, sameType.get(name) ?? name])))
-  const globs = names.filter((name) => name.includes('*')).map(globTest)
-  return (type) => typeof type === 'string' && (exact.has(type) || globs.some((matches) => matches(type)))
+  return {
+    exact: names.flatMap((name) => (name.includes('*') ? [] : [name, sameType.get(name) ?? name])),
+    globs: names.filter((name) => name.includes('*')),
+  }
+}
+
+/** Where an event holds something: a field, and in one that holds JSON the names that lead on. */
+export interface Place {
+  field: keyof RelayEvent
+  names: readonly string[]
+}
+
+/** A place where every event that matches holds one of these values. */
+export interface Demand extends Place {
+  values: readonly Scalar[]
+}
+
+/** What a pattern demands; nothing where a glob is among the alternatives. */
+export function demandsOf(pattern: Pattern): Demand[] {
+  return Object.entries(pattern).flatMap(([field, node]) => {
+    if (!isEventField(field)) return []
+    if (field !== 'type') return demandsUnder(node, field, [])
+    const { exact, globs } = typesOf(node)
+    return globs.length > 0 ? [] : [{ field, names: [], values: exact }]
+  })
+}
+
+function demandsUnder(node: PatternNode, field: keyof RelayEvent, names: readonly string[]): Demand[] {
+  if (!isMap(node)) return [{ field, names, values: scalarsOf(node) }]
+  return Object.entries(node).flatMap(([name, child]) => demandsUnder(child, field, [...names, name]))
+}
+
+/** The values that a test of this place looks at: one, or as many as there are in lists on the way. */
+export function valuesAt(event: RelayEvent, { field, names }: Place): readonly unknown[] {
+  return valuesUnder(event[field], names, 0)
+}
+
+function valuesUnder(value: unknown, names: readonly string[], depth: number): readonly unknown[] {
+  if (Array.isArray(value)) {
+    return value.flatMap((member: unknown) => (Array.isArray(member) ? [] : valuesUnder(member, names, depth)))
+  }
+  const name = names[depth]
+  if (name === undefined) return [value]
+  return isObject(value) && Object.hasOwn(value, name) ? valuesUnder(value[name], names, depth + 1) : []
 }
 
 /** Looks for the pieces between the stars from left to right: no backtracking, so no input makes it slow. */

@@ -4,11 +4,12 @@ import { messageOf } from '../errors.ts'
 import type { RelayEvent } from '../types.ts'
 import { compileCondition } from './expression.ts'
 import { compilePattern } from './patterns.ts'
+import { createRuleIndex } from './rule-index.ts'
 
 export type PlannedDelivery =
-  | { rule: string; sink: string }
+  | { readonly rule: string; readonly sink: string }
   /** Born dead: the rule's condition failed on this event, so nobody knows whether it wanted it. */
-  | { rule: string; sink: string; dead: { code: 'condition_error'; message: string } }
+  | { readonly rule: string; readonly sink: string; readonly dead: { code: 'condition_error'; message: string } }
 
 export interface PlannedRule {
   name: string
@@ -22,7 +23,9 @@ export interface Plan {
   route(event: RelayEvent): PlannedDelivery[]
 }
 
-interface CompiledRule extends PlannedRule {
+interface CompiledRule {
+  /** One for each of its sinks. */
+  deliveries: readonly { rule: string; sink: string }[]
   matches: (event: RelayEvent) => boolean
   condition: (event: RelayEvent) => boolean
 }
@@ -34,27 +37,34 @@ interface CompiledRule extends PlannedRule {
  */
 export function compileRules(config: { rules: readonly RuleConfig[] }): Plan {
   const rules = config.rules.map(compileRule)
+  const candidates = createRuleIndex(config.rules.map((rule) => rule.when))
   return {
-    rules: rules.map(({ name, sinks }) => ({ name, sinks })),
-    route: (event) => rules.flatMap((rule) => deliveriesOf(rule, event)),
+    rules: config.rules.map(({ name, to }) => ({ name, sinks: to.map(({ sink }) => sink) })),
+    route(event) {
+      const planned: PlannedDelivery[] = []
+      for (const position of candidates(event)) {
+        const rule = rules[position]
+        if (rule !== undefined) planned.push(...deliveriesOf(rule, event))
+      }
+      return planned
+    },
   }
 }
 
-function compileRule(rule: RuleConfig): CompiledRule {
+function compileRule({ name, when, if: condition, to }: RuleConfig): CompiledRule {
   return {
-    name: rule.name,
-    sinks: rule.to.map(({ sink }) => sink),
-    matches: rule.when === undefined ? () => true : compilePattern(rule.when),
-    condition: rule.if === undefined ? () => true : compileCondition(rule.if),
+    deliveries: to.map(({ sink }) => ({ rule: name, sink })),
+    matches: when === undefined ? () => true : compilePattern(when),
+    condition: condition === undefined ? () => true : compileCondition(condition),
   }
 }
 
-function deliveriesOf({ name, sinks, matches, condition }: CompiledRule, event: RelayEvent): PlannedDelivery[] {
+function deliveriesOf({ deliveries, matches, condition }: CompiledRule, event: RelayEvent): readonly PlannedDelivery[] {
   if (!matches(event)) return []
   try {
-    return condition(event) ? sinks.map((sink) => ({ rule: name, sink })) : []
+    return condition(event) ? deliveries : []
   } catch (error) {
     const dead = { code: 'condition_error', message: messageOf(error) } as const
-    return sinks.map((sink) => ({ rule: name, sink, dead }))
+    return deliveries.map((delivery) => ({ ...delivery, dead }))
   }
 }

@@ -134,6 +134,7 @@ export function createTableSink({ name, config, relayUrl, log }: TableSinkOption
         int8Array(rows.map(({ delivery }) => delivery.lease.id)),
         timestamptzArray(rows.map(({ delivery }) => delivery.stored.time)),
         int8Array(rows.map(({ delivery }) => delivery.stored.id)),
+        ...(fenced ? groupValues(rows) : []),
         ...shape.columns.map((_, index) => textArray(rows.map(({ values }) => values[index] ?? null))),
       ],
     })
@@ -190,6 +191,17 @@ export function createTableSink({ name, config, relayUrl, log }: TableSinkOption
   }
 }
 
+/** What a delivery of a group needs to get its row. */
+function groupValues(rows: readonly Row[]): Buffer[] {
+  return [
+    textArray(rows.map(({ delivery }) => delivery.rule)),
+    textArray(rows.map(({ delivery }) => delivery.sink)),
+    timestamptzArray(rows.map(({ delivery }) => delivery.group?.createdAt ?? null)),
+    timestamptzArray(rows.map(({ delivery }) => delivery.group?.expiresAt ?? null)),
+    int8Array(rows.map(({ delivery }) => delivery.group?.takeovers ?? null)),
+  ]
+}
+
 function isColumnMissing(outcome: Outcome | undefined): boolean {
   return outcome?.status === 'failed' && outcome.code === 'column_missing'
 }
@@ -198,7 +210,7 @@ function isColumnMissing(outcome: Outcome | undefined): boolean {
 async function readDelivered(pool: Pool, rows: readonly Row[]): Promise<Set<string>> {
   try {
     const { rows: found } = await pool.query<{ id: string }>(
-      `select d.id from gemini_relay.deliveries d join unnest($1::int8[], $2::int8[]) as t (id, lease) on d.id = t.id and d.lease = t.lease
+      `select d.id from gemini_relay.delivery_rows d join unnest($1::int8[], $2::int8[]) as t (id, lease) on d.id = t.id and d.lease = t.lease
        where d.state = 'delivered'`,
       [int8Array(rows.map(({ delivery }) => delivery.id)), int8Array(rows.map(({ delivery }) => delivery.lease.id))],
     )

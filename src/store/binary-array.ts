@@ -41,7 +41,7 @@ export function byteaArray(values: readonly (Buffer | null)[]): Buffer {
 
 /** Decimal digits, numbers or bigints. */
 export function int8Array(values: readonly (string | number | bigint | null)[]): Buffer {
-  return fixed(oid.int8, 8, values, (out, value, at) => out.writeBigInt64BE(BigInt(value), at))
+  return fixed(oid.int8, 8, values, writeInt8)
 }
 
 export function boolArray(values: readonly (boolean | null)[]): Buffer {
@@ -49,9 +49,15 @@ export function boolArray(values: readonly (boolean | null)[]): Buffer {
 }
 
 export function timestamptzArray(values: readonly (Date | null)[]): Buffer {
-  return fixed(oid.timestamptz, 8, values, (out, value, at) =>
-    out.writeBigInt64BE(BigInt(value.getTime() - postgresEpochMs) * 1_000n, at),
-  )
+  return fixed(oid.timestamptz, 8, values, (out, value, at) => writeInt8(out, (value.getTime() - postgresEpochMs) * 1_000, at))
+}
+
+/** As two halves where a number can hold it: a BigInt is an allocation each. */
+function writeInt8(out: Buffer, value: string | number | bigint, at: number): number {
+  const number = Number(value)
+  if (!Number.isSafeInteger(number)) return out.writeBigInt64BE(BigInt(value), at)
+  out.writeInt32BE(Math.floor(number / 2 ** 32), at)
+  return out.writeUInt32BE(number >>> 0, at + 4)
 }
 
 function fixed<T>(

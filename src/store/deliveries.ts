@@ -1,110 +1,21 @@
-/** The statements of a delivery's life after its insert: claim, outcome, release, takeover, expiry. */
+/** The statements of a delivery's life after its claim: outcome, renewal, takeover, expiry. */
 import type { FailureCode } from '../errors.ts'
-import { readEvent } from '../route/event.ts'
-import type { Lease, LeasedDelivery, Scheme, StoredEvent } from '../types.ts'
-import { boolArray, int8Array, textArray } from './binary-array.ts'
-import { isObject } from '../verify/envelope.ts'
-import { parseJson } from '../verify/json.ts'
+import type { DeliveryGroup } from '../types.ts'
+import { boolArray, int8Array, textArray, timestamptzArray } from './binary-array.ts'
 import type { Pool } from './pool.ts'
 
 /** Takeovers after which a delivery is dead: one that kills its process cannot do so for ever. */
 const maxTakeovers = 5
 
-export interface ClaimOptions {
-  sink: string
-  /** Of these rules only: a process claims what its configuration knows. */
-  rules: readonly string[]
-  limit: number
-  holder: string
-  leaseMs: number
-  leaseMarginMs: number
-}
-
-/**
- * Bodies in one claim, in bytes, less the last one's: they cross the wire as hex, twice as long, within the statement's
- * timeout. A claim that holds so much has left the rest.
- */
-export const maxClaimBytes = 8 * 1_048_576
-
-// Index deliveries_due (sink, rule, due_at, id): one short range a rule, oldest first, flat whatever the backlog.
-const claim = `
-with due as (
-  select d.* from unnest($2::text[]) as r (rule) cross join lateral (
-    select id, event_id, due_at from gemini_relay.deliveries
-    where sink = $1 and rule = r.rule and due_at <= statement_timestamp() and expires_at > statement_timestamp()
-    order by due_at, id limit $3 for update skip locked
-  ) d order by d.due_at, d.id limit $3
-), fitting as (
-  select id from (
-    select due.id, sum(octet_length(e.body)) over (order by due.due_at, due.id) - octet_length(e.body) as before
-    from due join gemini_relay.events e on e.id = due.event_id
-  ) sized where before < $6
-), lease as (
-  select nextval('gemini_relay.lease_numbers') as id where exists (select from fitting)
-), claimed as (
-  update gemini_relay.deliveries d set state = 'leased', due_at = null, lease = l.id
-  from fitting f, lease l where d.id = f.id
-  returning d.id, d.event_id, d.rule, d.replay, d.attempts, d.lease
-), new_lease as (
-  insert into gemini_relay.leases (id, holder, deadline, deliveries)
-  select l.id, $4, clock_timestamp() + $5 * interval '1 millisecond', (select array_agg(id) from claimed) from lease l
-)
-select c.id, c.rule, c.replay, c.attempts, c.lease, e.id as event_id, e.source, e.webhook_id, e.scheme, e.event_time, e.received_at, e.body, e.claims_metadata
-from claimed c join gemini_relay.events e on e.id = c.event_id order by c.id`
-
-interface ClaimedRow extends EventRow {
-  id: string
-  rule: string
-  replay: number
-  attempts: number
-  lease: string
-}
-
-export interface EventRow {
-  event_id: string
-  source: string
-  webhook_id: string
-  scheme: Scheme
-  event_time: Date | null
-  received_at: Date
-  body: Buffer
-  claims_metadata: Buffer | null
-}
-
-/** @returns up to `limit` deliveries, all under one new lease, oldest first */
-export async function claimDeliveries(
-  pool: Pool,
-  { sink, rules, limit, holder, leaseMs, leaseMarginMs }: ClaimOptions,
-): Promise<LeasedDelivery[]> {
-  const lease: Lease = { id: '', until: performance.now() + leaseMs - leaseMarginMs }
-  const { rows } = await pool.query<ClaimedRow>({
-    name: 'claim',
-    text: claim,
-    values: [sink, rules, limit, holder, leaseMs, maxClaimBytes],
-  })
-  return rows.map((row) => {
-    lease.id = row.lease
-    return { id: row.id, rule: row.rule, sink, replay: row.replay, attempts: row.attempts, stored: storedEvent(row), lease }
-  })
-}
-
-export function storedEvent(row: EventRow): StoredEvent {
-  const claimsMetadata = row.claims_metadata === null ? undefined : parseJson(row.claims_metadata)
-  const { event, time } = readEvent({
-    source: row.source,
-    webhookId: row.webhook_id,
-    scheme: row.scheme,
-    receivedAt: row.received_at,
-    json: parseJson(row.body),
-    ...(isObject(claimsMetadata) ? { claimsMetadata } : {}),
-  })
-  return { id: row.event_id, event, time: time ?? row.received_at, body: row.body }
-}
-
 /** How a delivery goes on. */
 export interface DeliveryEnd {
   id: string
   lease: string
+  eventId: string
+  rule: string
+  sink: string
+  /** Of one that has no row yet, and gets it now. */
+  group: DeliveryGroup | undefined
   /** `exhausted`: dead, because no further attempt is allowed. */
   state: 'delivered' | 'dead' | 'exhausted' | 'pending'
   /** For pending: from now, in milliseconds. Null: where it stood, at its creation. */
@@ -115,32 +26,55 @@ export interface DeliveryEnd {
   message: string | null
 }
 
+// `d` is the delivery before its outcome `e`. A pending one that has no time left is dead. What is given back keeps the failure
+// it had. How the last attempt failed stays readable where that is not why the delivery ended: in `message` and in `attempts`.
 const dueAt = `case when e.delay_ms is null then d.created_at else statement_timestamp() + e.delay_ms * interval '1 millisecond' end`
 const again = `(e.state = 'pending' and ${dueAt} < d.expires_at)`
+const outcome = {
+  state: `case when e.state in ('delivered', 'dead') then e.state when ${again} then 'pending' else 'dead' end`,
+  due_at: `case when ${again} then ${dueAt} end`,
+  attempts: `d.attempts + e.attempted::int`,
+  ended_at: `case when not ${again} then clock_timestamp() end`,
+  code: `case when e.state = 'exhausted' then 'attempts_exhausted' when e.state = 'pending' and not ${again} then 'expired' when e.state = 'pending' then coalesce(e.code, d.code) else e.code end`,
+  message: `case when e.state = 'exhausted' then (d.attempts + 1) || ' attempts made, the last: ' || e.code || ': ' || e.message
+                 when e.state = 'pending' and not ${again}
+                 then 'no time left for another attempt' || coalesce('; the last failure: ' || coalesce(e.message, d.message), '')
+                 when e.state = 'pending' then coalesce(e.message, d.message) else e.message end`,
+}
+const changedColumns = Object.keys(outcome)
+const changedValues = Object.values(outcome)
 
-// A pending one that has no time left is dead. What is given back keeps the failure it had. How the last attempt failed
-// stays readable where that is not why the delivery ended: in `message` and in `attempts`.
+// A delivery of a group gets its row here, if its lease still stands: the lock keeps a takeover away until this is committed.
+// An id that has a row already was written by an earlier try whose answer was lost.
 const end = `
-with changed as (
-  update gemini_relay.deliveries d set
-    state    = case when e.state in ('delivered', 'dead') then e.state when ${again} then 'pending' else 'dead' end,
-    due_at   = case when ${again} then ${dueAt} end,
-    attempts = d.attempts + e.attempted::int,
-    ended_at = case when not ${again} then clock_timestamp() end,
-    code     = case when e.state = 'exhausted' then 'attempts_exhausted' when e.state = 'pending' and not ${again} then 'expired' when e.state = 'pending' then coalesce(e.code, d.code) else e.code end,
-    message  = case when e.state = 'exhausted' then (d.attempts + 1) || ' attempts made, the last: ' || e.code || ': ' || e.message
-                    when e.state = 'pending' and not ${again}
-                    then 'no time left for another attempt' || coalesce('; the last failure: ' || coalesce(e.message, d.message), '')
-                    when e.state = 'pending' then coalesce(e.message, d.message) else e.message end
-  from unnest($1::int8[], $2::int8[], $3::text[], $4::int8[], $5::bool[], $6::text[], $7::text[])
-    as e (id, lease, state, delay_ms, attempted, code, message)
-  where d.id = e.id and d.lease = e.lease and d.state = 'leased'
+with ended as (
+  select * from unnest($1::int8[], $2::int8[], $3::text[], $4::int8[], $5::bool[], $6::text[], $7::text[],
+      $8::int8[], $9::text[], $10::text[], $11::timestamptz[], $12::timestamptz[], $13::int8[])
+    as e (id, lease, state, delay_ms, attempted, code, message, event_id, rule, sink, created_at, expires_at, takeovers)
+), held as (
+  select id from gemini_relay.leases where id in (select lease from ended where created_at is not null) for key share
+), changed as (
+  update gemini_relay.delivery_rows d set ${changedColumns.map((column, n) => `${column} = ${changedValues[n]}`).join(', ')}
+  from ended e where e.created_at is null and d.id = e.id and d.lease = e.lease and d.state = 'leased'
   returning d.id, d.attempts, e.attempted, e.code, e.message
+), made as (
+  insert into gemini_relay.delivery_rows (id, event_id, rule, sink, lease, takeovers, created_at, expires_at, ${changedColumns.join(', ')})
+  overriding system value
+  select d.id, e.event_id, e.rule, e.sink, e.lease, e.takeovers, e.created_at, e.expires_at, ${changedValues.join(', ')}
+  from ended e join held h on h.id = e.lease
+    cross join lateral (select e.id, e.created_at, e.expires_at, 0 as attempts, null::text as code, null::text as message) d
+  where e.created_at is not null
+  on conflict (id) do nothing
+  returning id
+), written as (
+  select * from changed
+  union all
+  select e.id, e.attempted::int, e.attempted, e.code, e.message from ended e join made using (id)
 ), logged as (
   insert into gemini_relay.attempts (delivery_id, number, code, message)
-  select id, attempts, code, message from changed where attempted and code is not null
+  select id, attempts, code, message from written where attempted and code is not null
 )
-select id from changed`
+select id from written`
 
 /**
  * Writes outcomes, each only while its lease is still the delivery's.
@@ -160,6 +94,12 @@ export async function endDeliveries(pool: Pool, ends: readonly DeliveryEnd[]): P
       boolArray(ends.map(({ attempted }) => attempted)),
       textArray(ends.map(({ code }) => code)),
       textArray(ends.map(({ message }) => message?.replaceAll('\0', '\uFFFD') ?? null)),
+      int8Array(ends.map(({ eventId }) => eventId)),
+      textArray(ends.map(({ rule }) => rule)),
+      textArray(ends.map(({ sink }) => sink)),
+      timestamptzArray(ends.map(({ group }) => group?.createdAt ?? null)),
+      timestamptzArray(ends.map(({ group }) => group?.expiresAt ?? null)),
+      int8Array(ends.map(({ group }) => group?.takeovers ?? null)),
     ],
   })
   return new Set(rows.map(([id]) => id))
@@ -176,22 +116,33 @@ export async function renewLeases(pool: Pool, leases: readonly string[], leaseMs
   return new Set(rows.map(({ id }) => id))
 }
 
-/** Deletes leases that cover nothing any more. */
+// What is still open, because its outcome could not be written, keeps its lease, which then expires.
+const deleteFinished = `
+with open as (
+  select g.lease from gemini_relay.delivery_groups g where g.lease = any($1::int8[])
+    and cardinality(g.ids) > (select count(*) from gemini_relay.delivery_rows d where d.id = any(g.ids))
+  union all
+  select l.id from gemini_relay.leases l where l.id = any($1::int8[])
+    and exists (select from gemini_relay.delivery_rows d where d.id = any(l.deliveries) and d.lease = l.id and d.state = 'leased')
+), finished as (
+  delete from gemini_relay.leases where id = any($1::int8[]) and id not in (select lease from open) returning id
+)
+delete from gemini_relay.delivery_groups where lease in (select id from finished)`
+
+/** Deletes leases that cover nothing any more, and the groups that they covered. */
 export async function deleteLeases(pool: Pool, leases: readonly string[]): Promise<void> {
-  await pool.query({
-    name: 'delete-leases',
-    text: 'delete from gemini_relay.leases where id = any($1::int8[])',
-    values: [int8Array(leases)],
-  })
+  await pool.query({ name: 'delete-leases', text: deleteFinished, values: [int8Array(leases)] })
 }
 
+// Of a group, what has a row by now is not owed by it any more. A holder that is just writing outcomes has its lease locked
+// and is skipped; one that wrote them a moment ago, unseen by this snapshot, costs another attempt, and its rows stay as they are.
 const takeOver = `
 with expired as (
   delete from gemini_relay.leases where id in (
     select id from gemini_relay.leases where deadline < clock_timestamp() order by id limit 200 for update skip locked
-  ) returning id, holder, deliveries
+  ) returning id, deliveries
 ), taken as (
-  update gemini_relay.deliveries d set
+  update gemini_relay.delivery_rows d set
     takeovers = d.takeovers + 1,
     state     = case when d.takeovers + 1 >= $1::int then 'dead' else 'pending' end,
     due_at    = case when d.takeovers + 1 >= $1::int then null else d.created_at end,
@@ -200,8 +151,32 @@ with expired as (
     message   = case when d.takeovers + 1 >= $1::int then 'its process died or hung ' || $1::int || ' times while attempting it' else d.message end
   from expired e where d.id = any(e.deliveries) and d.lease = e.id and d.state = 'leased'
   returning d.sink, d.state
+), left_over as (
+  select g.id, g.rule, g.sink, g.lease, g.takeovers + 1 as takeovers, g.created_at, g.expires_at,
+    array_agg(d.id order by d.id) filter (where r.id is null) as ids, array_agg(d.event_id order by d.id) filter (where r.id is null) as events
+  from expired e join gemini_relay.delivery_groups g on g.lease = e.id cross join unnest(g.ids, g.events) as d (id, event_id)
+    left join gemini_relay.delivery_rows r on r.id = d.id
+  group by g.id
+), reopened as (
+  update gemini_relay.delivery_groups g set lease = null, due_at = g.created_at, takeovers = o.takeovers, ids = o.ids, events = o.events
+  from left_over o where g.id = o.id and o.ids is not null and o.takeovers < $1::int
+  returning g.sink, cardinality(g.ids) as pending
+), over as (
+  delete from gemini_relay.delivery_groups g using left_over o where g.id = o.id and (o.ids is null or o.takeovers >= $1::int)
+), abandoned as (
+  insert into gemini_relay.delivery_rows (id, event_id, rule, sink, state, lease, takeovers, created_at, expires_at, ended_at, code, message)
+  overriding system value
+  select d.id, d.event_id, o.rule, o.sink, 'dead', o.lease, o.takeovers, o.created_at, o.expires_at, clock_timestamp(), 'abandoned',
+    'its process died or hung ' || $1::int || ' times while attempting it'
+  from left_over o cross join unnest(o.ids, o.events) as d (id, event_id) where o.takeovers >= $1::int
+  on conflict (id) do nothing
+  returning sink
 )
-select sink, count(*) filter (where state = 'pending')::int as pending, count(*) filter (where state = 'dead')::int as dead from taken group by sink`
+select sink, sum(pending)::int as pending, sum(dead)::int as dead from (
+  select sink, (state = 'pending')::int as pending, (state = 'dead')::int as dead from taken
+  union all select sink, pending, 0 from reopened
+  union all select sink, 0, 1 from abandoned
+) t group by sink`
 
 export interface Takeover {
   sink: string
@@ -215,32 +190,61 @@ export async function takeOverExpired(pool: Pool): Promise<Takeover[]> {
   return rows
 }
 
-// Index deliveries_expiry.
-const expire = `
-update gemini_relay.deliveries set state = 'dead', due_at = null, ended_at = clock_timestamp(), code = 'expired',
-  message = 'not delivered within its horizon' || coalesce('; the last failure: ' || message, '')
-where id in (
-  select id from gemini_relay.deliveries where due_at is not null and expires_at <= statement_timestamp()
-  order by expires_at limit $1 for update skip locked
-)`
+/** Groups that expire in one statement: each may hold hundreds of deliveries. */
+const expiredGroups = 20
 
-/** @returns how many pending deliveries ran out of time, at most `limit` a call */
-export async function expireDeliveries(pool: Pool, limit: number): Promise<number> {
-  const { rowCount } = await pool.query({ name: 'expire', text: expire, values: [limit] })
-  return rowCount ?? 0
+// Indexes delivery_rows_expiry and delivery_groups_expiry.
+const expire = `
+with gone as (
+  delete from gemini_relay.delivery_groups where id in (
+    select id from gemini_relay.delivery_groups where due_at is not null and expires_at <= statement_timestamp()
+    order by expires_at limit $2 for update skip locked
+  ) returning *
+), made as (
+  insert into gemini_relay.delivery_rows (id, event_id, rule, sink, state, takeovers, created_at, expires_at, ended_at, code, message)
+  overriding system value
+  select d.id, d.event_id, g.rule, g.sink, 'dead', g.takeovers, g.created_at, g.expires_at, clock_timestamp(), 'expired', 'not delivered within its horizon'
+  from gone g cross join unnest(g.ids, g.events) as d (id, event_id)
+  on conflict (id) do nothing
+), changed as (
+  update gemini_relay.delivery_rows set state = 'dead', due_at = null, ended_at = clock_timestamp(), code = 'expired',
+    message = 'not delivered within its horizon' || coalesce('; the last failure: ' || message, '')
+  where id in (
+    select id from gemini_relay.delivery_rows where due_at is not null and expires_at <= statement_timestamp()
+    order by expires_at limit $1 for update skip locked
+  ) returning id
+)
+select (select count(*) from changed)::int as single, (select count(*) from gone)::int as groups`
+
+/**
+ * Ends pending deliveries that ran out of time, at most `limit` single ones a call.
+ *
+ * @returns whether there may be more
+ */
+export async function expireDeliveries(pool: Pool, limit: number): Promise<boolean> {
+  const { rows } = await pool.query<{ single: number; groups: number }>({
+    name: 'expire',
+    text: expire,
+    values: [limit, expiredGroups],
+  })
+  return rows.some(({ single, groups }) => single === limit || groups === expiredGroups)
 }
 
-// Walks deliveries_due from one (sink, rule) to the next: as many steps as there are pairs, however many rows.
-const pendingPairs = `
-with recursive pairs as (
-  (select sink, rule from gemini_relay.deliveries where due_at is not null order by sink, rule limit 1)
-  union all
-  select next.sink, next.rule from pairs p cross join lateral (
-    select sink, rule from gemini_relay.deliveries
-    where due_at is not null and (sink, rule) > (p.sink, p.rule) order by sink, rule limit 1
-  ) next
-)
-select sink, rule from pairs`
+// Walks the index on (sink, rule, due_at, id) from one pair to the next: as many steps as there are pairs, however many rows.
+const pairsOf = (table: string) => `
+select * from (
+  with recursive pairs as (
+    (select sink, rule from ${table} where due_at is not null order by sink, rule limit 1)
+    union all
+    select next.sink, next.rule from pairs p cross join lateral (
+      select sink, rule from ${table}
+      where due_at is not null and (sink, rule) > (p.sink, p.rule) order by sink, rule limit 1
+    ) next
+  )
+  select sink, rule from pairs
+) of_table`
+
+const pendingPairs = `${pairsOf('gemini_relay.delivery_rows')} union ${pairsOf('gemini_relay.delivery_groups')}`
 
 /** The (sink, rule) pairs that have pending deliveries. */
 export async function findPendingPairs(pool: Pool): Promise<{ sink: string; rule: string }[]> {

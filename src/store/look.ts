@@ -32,17 +32,44 @@ export interface DeliveryFilter {
 const columns = `d.id, d.state, d.sink, d.rule, d.replay, d.attempts, d.takeovers, d.event_id, e.webhook_id, e.source, e.type, e.subject,
   d.created_at, d.due_at, d.expires_at, d.ended_at, d.code, d.message`
 
+const wanted = (table: string) => `($1::text is null or ${table}.sink = $1) and ($2::text is null or ${table}.rule = $2)`
+
+const ofGroups = `
+  select d.id, d.event_id, g.rule, g.sink, 0 as replay, case when g.lease is null then 'pending' else 'leased' end as state, g.due_at, 0 as attempts, g.takeovers,
+    g.created_at, g.expires_at, null::timestamptz as ended_at, null::text as code, null::text as message
+  from g cross join unnest(g.ids, g.events) as d (id, event_id)
+  where not exists (select from gemini_relay.delivery_rows r where r.id = d.id)
+  order by d.id desc limit $3`
+
+// Each part is bounded by itself: rows by an index, pending groups by their number, leased ones by being few.
+const parts = {
+  rows: (narrow: string) => `
+  select id, event_id, rule, sink, replay, state, due_at, attempts, takeovers, created_at, expires_at, ended_at, code, message
+  from gemini_relay.delivery_rows r where ${wanted('r')} ${narrow} order by id desc limit $3`,
+  pending: `
+  with g as (select * from gemini_relay.delivery_groups g where lease is null and ${wanted('g')} order by id desc limit $3) ${ofGroups}`,
+  leased: `
+  with g as (select * from gemini_relay.delivery_groups g where lease is not null and ${wanted('g')}) ${ofGroups}`,
+}
+
 /** Newest first. */
 export async function listDeliveries(pool: Pool, { state, sink, rule, limit }: DeliveryFilter): Promise<DeliveryRow[]> {
-  // What is dead or failed has a code, what is pending a due_at: both have an index that holds little else.
-  const narrow = state === 'dead' ? 'and d.code is not null' : state === 'pending' ? 'and d.due_at is not null' : ''
   const { rows } = await pool.query<DeliveryRow>(
-    `select ${columns} from gemini_relay.deliveries d join gemini_relay.events e on e.id = d.event_id
-     where ($1::text is null or d.state = $1) and ($2::text is null or d.sink = $2) and ($3::text is null or d.rule = $3) ${narrow}
-     order by d.id desc limit $4`,
-    [state ?? null, sink ?? null, rule ?? null, limit],
+    `select ${columns} from (${partsOf(state)
+      .map((part) => `(${part})`)
+      .join(' union all ')}) d join gemini_relay.events e on e.id = d.event_id order by d.id desc limit $3`,
+    [sink ?? null, rule ?? null, limit],
   )
   return rows
+}
+
+function partsOf(state: string | undefined): string[] {
+  // What is dead or failed has a code, what is pending a due_at: both have an index that holds little else.
+  if (state === 'dead') return [parts.rows(`and state = 'dead' and code is not null`)]
+  if (state === 'delivered') return [parts.rows(`and state = 'delivered'`)]
+  if (state === 'pending') return [parts.rows('and due_at is not null'), parts.pending]
+  if (state === 'leased') return [parts.rows(`and state = 'leased'`), parts.leased]
+  return [parts.rows(''), parts.pending, parts.leased]
 }
 
 export interface AttemptRow {

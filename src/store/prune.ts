@@ -19,13 +19,20 @@ delete from gemini_relay.token_uses where (source, digest) in (
 const lockOld = `
 select e.id from gemini_relay.events e
 where e.received_at < statement_timestamp() - $1 * interval '1 millisecond'
-  and not exists (select from gemini_relay.deliveries d where d.event_id = e.id and d.state in ('pending', 'leased'))
+  and not exists (select from gemini_relay.delivery_rows d where d.event_id = e.id and d.state in ('pending', 'leased'))
+  and e.id < coalesce((select min(events[1]) from gemini_relay.delivery_groups), e.id + 1)
 limit $2 for update of e skip locked`
 
 // Asked again under the lock: a replay may have made new deliveries in between.
 const deleteLocked = `
-delete from gemini_relay.events e where e.id = any ($1::int8[])
-  and not exists (select from gemini_relay.deliveries d where d.event_id = e.id and d.state in ('pending', 'leased'))`
+with gone as (
+  delete from gemini_relay.events e where e.id = any ($1::int8[])
+    and not exists (select from gemini_relay.delivery_rows d where d.event_id = e.id and d.state in ('pending', 'leased'))
+  returning id
+), their_deliveries as (
+  delete from gemini_relay.delivery_rows where event_id in (select id from gone)
+)
+select id from gone`
 
 /** @returns how many events went, at most one batch */
 export async function pruneBatch(pool: Pool, retentionMs: number): Promise<number> {

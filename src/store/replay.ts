@@ -1,7 +1,8 @@
 /** Stored events for a replay, and the new deliveries it makes. Originals stay as they are. */
+import type { ClientBase } from 'pg'
 import type { StoredEvent } from '../types.ts'
 import { boolArray, int8Array, textArray } from './binary-array.ts'
-import { storedEvent, type EventRow } from './deliveries.ts'
+import { storedEvent, type EventRow } from './claim.ts'
 import type { Pool } from './pool.ts'
 
 const eventColumns = 'e.id as event_id, e.source, e.webhook_id, e.scheme, e.event_time, e.received_at, e.body, e.claims_metadata'
@@ -35,9 +36,9 @@ export async function findDead(
 ): Promise<DeadDelivery[]> {
   const { rows } = await pool.query<EventRow & { delivery_id: string; rule: string; sink: string }>(
     `select d.id as delivery_id, d.rule, d.sink, ${eventColumns}
-     from gemini_relay.deliveries d join gemini_relay.events e on e.id = d.event_id
+     from gemini_relay.delivery_rows d join gemini_relay.events e on e.id = d.event_id
      where d.state = 'dead' and d.code is not null and ($1::text is null or d.sink = $1) and ($2::text is null or d.rule = $2) and d.id > $3
-       and not exists (select from gemini_relay.deliveries later
+       and not exists (select from gemini_relay.delivery_rows later
          where later.event_id = d.event_id and later.rule = d.rule and later.sink = d.sink and later.replay > d.replay)
      order by d.id limit $4`,
     [filter.sink ?? null, filter.rule ?? null, filter.after, filter.limit],
@@ -53,20 +54,22 @@ export interface ReplayedDelivery {
   dead?: { code: string; message: string }
 }
 
-// Two replays at once take the same number: the second adds nothing, which is what it wanted.
+// Two replays at once take the same number: the second adds nothing, which is what it wanted. The lock keeps the events from being
+// pruned meanwhile.
 const insertReplays = `
-insert into gemini_relay.deliveries (event_id, rule, sink, replay, state, due_at, expires_at, ended_at, code, message)
+insert into gemini_relay.delivery_rows (event_id, rule, sink, replay, state, due_at, expires_at, ended_at, code, message)
 select r.event_id, r.rule, r.sink,
-  coalesce((select max(d.replay) from gemini_relay.deliveries d where d.event_id = r.event_id and d.rule = r.rule and d.sink = r.sink), 0) + 1,
+  coalesce((select max(d.replay) from gemini_relay.delivery_rows d where d.event_id = r.event_id and d.rule = r.rule and d.sink = r.sink), 0) + 1,
   case when r.dead then 'dead' else 'pending' end,
   case when not r.dead then clock_timestamp() end,
   clock_timestamp() + r.horizon_ms * interval '1 millisecond',
   case when r.dead then clock_timestamp() end, r.code, r.message
 from unnest($1::int8[], $2::text[], $3::text[], $4::int8[], $5::bool[], $6::text[], $7::text[]) as r (event_id, rule, sink, horizon_ms, dead, code, message)
+join (select id from gemini_relay.events where id = any ($1::int8[]) for key share) e on e.id = r.event_id
 on conflict do nothing`
 
 /** @returns how many were made */
-export async function insertReplayed(pool: Pool, deliveries: readonly ReplayedDelivery[]): Promise<number> {
+export async function insertReplayed(pool: Pool | ClientBase, deliveries: readonly ReplayedDelivery[]): Promise<number> {
   const { rowCount } = await pool.query(insertReplays, [
     int8Array(deliveries.map(({ eventId }) => eventId)),
     textArray(deliveries.map(({ rule }) => rule)),

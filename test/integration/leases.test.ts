@@ -39,7 +39,7 @@ describe('leases', () => {
       () => forwarding.receiver().requests.length,
       (requests) => requests === 1,
     )
-    await forwarding.db().query('update gemini_relay.deliveries set takeovers = 3')
+    await forwarding.db().query('update gemini_relay.delivery_groups set takeovers = 3')
     await expire()
     await eventually(
       () => forwarding.receiver().requests.length,
@@ -98,7 +98,7 @@ describe('two relays on one database', () => {
     await forwarding.becomes('delivered')
     await forwarding.db().query(`insert into gemini_relay.events (source, webhook_id, scheme, received_at, body)
         select 'gemini', 'msg_' || to_char(n, 'FM0000'), 'hmac', now(), '{}' from generate_series(0, 299) n;
-      insert into gemini_relay.deliveries (event_id, rule, sink, state, due_at, expires_at)
+      insert into gemini_relay.delivery_rows (event_id, rule, sink, state, due_at, expires_at)
         select id, 'all', 'forward', 'pending', now() + interval '2 seconds', now() + interval '1 day' from gemini_relay.events where webhook_id ~ '^msg_[0-9]'`)
     forwarding.receiver().respond((response, request) => void setTimeout(() => accept(response, request), 10))
     const connections = new Set<number>()
@@ -121,7 +121,7 @@ describe('what nobody knows how to deliver', () => {
     const relay = await forwarding.start()
     await send(relay, 'msg_known')
     await forwarding.becomes('delivered')
-    await forwarding.db().query(`insert into gemini_relay.deliveries (event_id, rule, sink, state, due_at, expires_at)
+    await forwarding.db().query(`insert into gemini_relay.delivery_rows (event_id, rule, sink, state, due_at, expires_at)
       select id, 'gone', 'forward', 'pending', now(), now() + interval '1 day' from gemini_relay.events
       union all select id, 'all', 'nowhere', 'pending', now(), now() + interval '1 day' from gemini_relay.events`)
     const unknown = [
@@ -141,7 +141,7 @@ describe('what nobody knows how to deliver', () => {
     await eventually(forwarding.deliveries, (rows) => rows.filter(({ state }) => state === 'delivered').length === 2)
     expect((await forwarding.deliveries()).filter(({ state }) => state === 'pending')).toHaveLength(2)
 
-    await forwarding.db().query(`update gemini_relay.deliveries set expires_at = now() where state = 'pending'`)
+    await forwarding.db().query(`update gemini_relay.delivery_rows set expires_at = now() where state = 'pending'`)
     const rows = await eventually(forwarding.deliveries, (all) => all.every(({ state }) => state !== 'pending'))
     expect(rows.filter(({ code }) => code === 'expired')).toMatchObject([
       { attempts: 0, tried: [] },

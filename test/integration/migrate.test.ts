@@ -34,7 +34,7 @@ async function tables(): Promise<string[]> {
   return rows.map(({ name }) => name)
 }
 
-const allTables = ['attempts', 'deliveries', 'events', 'leases', 'migrations', 'token_uses']
+const allTables = ['attempts', 'deliveries', 'delivery_groups', 'delivery_rows', 'events', 'leases', 'migrations', 'token_uses']
 
 it('makes the schema in an empty database, and has nothing to do the second time', async () => {
   expect(await migrate(newPool())).toEqual(['0001_events_and_deliveries'])

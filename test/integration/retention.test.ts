@@ -6,6 +6,7 @@ import { insertReplayed } from '../../src/store/replay.ts'
 import { silent, startAcceptor, type TestAcceptor } from '../setup/accepted.ts'
 import { createTestDatabase, type TestDatabase } from '../setup/database.ts'
 import { startRelay } from '../setup/relay.ts'
+import { makeSingleRows } from '../setup/single-rows.ts'
 import { eventually, secret } from '../setup/sender.ts'
 
 const day = 86_400_000
@@ -26,7 +27,9 @@ afterAll(async () => {
   await database.drop()
 })
 beforeEach(async () => {
-  await db.query('truncate gemini_relay.events, gemini_relay.token_uses, gemini_relay.leases cascade')
+  await db.query(
+    'truncate gemini_relay.events, gemini_relay.delivery_rows, gemini_relay.delivery_groups, gemini_relay.token_uses, gemini_relay.leases cascade',
+  )
 })
 
 /** An event of so many days ago, and its delivery in this state. */
@@ -34,8 +37,9 @@ async function event(days: number, state: 'pending' | 'leased' | 'delivered' | '
   const id = `msg_${state}_${days}_${randomUUID().slice(0, 4)}`
   const delivery = await accepting.accept({ id, body: '{}' })
   await db.query(`update gemini_relay.events set received_at = now() - $2 * interval '1 day' where webhook_id = $1`, [id, days])
+  await makeSingleRows(db)
   await db.query(
-    `update gemini_relay.deliveries set state = $2, due_at = case when $2 = 'pending' then now() + interval '1 hour' end,
+    `update gemini_relay.delivery_rows set state = $2, due_at = case when $2 = 'pending' then now() + interval '1 hour' end,
        code = case when $2 = 'dead' then 'rejected' end where id = $1`,
     [delivery.id, state],
   )
@@ -71,7 +75,7 @@ describe('pruning', () => {
     await event(400, 'delivered')
     expect(await pruneBatch(accepting.pool, retentionMs)).toBe(1)
     expect(await left()).toEqual(owed)
-    await db.query(`update gemini_relay.deliveries set state = 'dead', due_at = null`)
+    await db.query(`update gemini_relay.delivery_rows set state = 'dead', due_at = null`)
     expect(await pruneBatch(accepting.pool, retentionMs)).toBe(2)
   })
 
@@ -89,11 +93,7 @@ describe('pruning', () => {
     const replaying = await db.connect()
     try {
       await replaying.query('begin')
-      await replaying.query(
-        `insert into gemini_relay.deliveries (event_id, rule, sink, replay, state, due_at, expires_at)
-         values ($1, 'all', 'jobs', 1, 'pending', now(), now() + interval '1 day')`,
-        [rows[0]?.id],
-      )
+      await insertReplayed(replaying, [{ eventId: rows[0]?.id ?? '', rule: 'all', sink: 'jobs', horizonMs: 60_000 }])
       const pruning = pruneBatch(accepting.pool, retentionMs)
       expect(await pruning).toBe(0)
       await replaying.query('commit')
@@ -129,7 +129,7 @@ describe('a relay', () => {
 
   it('prunes by its own retention, and goes on delivering what is old and owed', async () => {
     const owed = await event(400, 'pending')
-    await db.query('update gemini_relay.deliveries set due_at = now()')
+    await db.query('update gemini_relay.delivery_rows set due_at = now()')
     await event(3, 'delivered')
     const young = await event(1, 'delivered')
     const relay = await startRelay({

@@ -1,7 +1,7 @@
 import pg from 'pg'
 import { pino } from 'pino'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { claimDeliveries, maxClaimBytes } from '../../src/store/deliveries.ts'
+import { claimDeliveries, maxClaimBytes } from '../../src/store/claim.ts'
 import { createPool, describeUrl } from '../../src/store/pool.ts'
 import { createTestDatabase, type TestDatabase } from '../setup/database.ts'
 import { startRelay, type TestRelay } from '../setup/relay.ts'
@@ -80,7 +80,7 @@ rules: [{ name: all, to: [forward] }]
       create function refuse_one() returns trigger language plpgsql as $$ begin
         if new.state = 'delivered' and exists (select from gemini_relay.events e where e.id = new.event_id and e.webhook_id = 'msg_refused')
         then raise exception using errcode = '23514'; end if; return new; end $$;
-      create trigger refuse_one before update on gemini_relay.deliveries for each row execute function refuse_one();
+      create trigger refuse_one before insert on gemini_relay.delivery_rows for each row execute function refuse_one();
     `)
     const ids = ['msg_a', 'msg_refused', 'msg_b', 'msg_c']
     await Promise.all(ids.map((id) => post(`${relay.url}/hook`, { id, body: envelope('batch.failed') })))
@@ -91,7 +91,7 @@ rules: [{ name: all, to: [forward] }]
     expect(states).toEqual({ msg_a: 'delivered', msg_b: 'delivered', msg_c: 'delivered', msg_refused: 'leased' })
     expect(await post(`${relay.url}/hook`, { id: 'msg_d', body: envelope('batch.failed') })).toMatchObject({ status: 200 })
     await eventually(readStates, ({ msg_d }) => msg_d === 'delivered')
-    await db.query('drop trigger refuse_one on gemini_relay.deliveries')
+    await db.query('drop trigger refuse_one on gemini_relay.delivery_rows')
   })
 
   it('a claim is bounded by the bytes of its bodies, and the rest follows', async () => {
@@ -101,15 +101,17 @@ rules: [{ name: all, to: [forward] }]
     const body = envelope('batch.failed', { filler: 'x'.repeat(200_000) })
     const ids = Array.from({ length: 60 }, (_, n) => `msg_big_${n}`)
     for (const id of ids) await post(`${relay.url}/hook`, { id, body })
-    await db.query(`update gemini_relay.deliveries set rule = 'other', due_at = created_at where state = 'pending'`)
+    await db.query(`update gemini_relay.delivery_rows set rule = 'other', due_at = created_at where state = 'pending'`)
+    await db.query(`update gemini_relay.delivery_groups set rule = 'other' where lease is null`)
     const claim = () =>
       claimDeliveries(db, { sink: 'forward', rules: ['other'], limit: 1_000, holder: 'test', leaseMs: 60_000, leaseMarginMs: 0 })
     const waiting = await db.query(`select from gemini_relay.deliveries where rule = 'other' and state = 'pending'`)
-    const first = await claim()
+    const { deliveries: first, more } = await claim()
+    expect(more).toBe(true)
     const bytes = first.reduce((sum, { stored }) => sum + stored.body.length, 0)
     expect(bytes).toBeGreaterThanOrEqual(maxClaimBytes)
     expect(bytes).toBeLessThan(maxClaimBytes + 300_000)
-    const second = await claim()
+    const { deliveries: second } = await claim()
     expect(first.length + second.length).toBe(waiting.rowCount)
   })
 

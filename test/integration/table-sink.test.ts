@@ -7,6 +7,7 @@ import type { LeasedDelivery, Outcome } from '../../src/types.ts'
 import { silent, startAcceptor, type TestAcceptor } from '../setup/accepted.ts'
 import { createTestDatabase, type TestDatabase } from '../setup/database.ts'
 import { envelope, eventually, type Sent } from '../setup/sender.ts'
+import { makeSingleRows } from '../setup/single-rows.ts'
 import { sinkConfig } from '../sinks/config.ts'
 import { sinkConformance, type SinkUnderTest } from '../sinks/conformance.ts'
 
@@ -302,11 +303,12 @@ describe('the table sink', () => {
       await sink.deliver([delivery], never)
       await db.query(`update jobs set type = 'somebody else wrote this'`)
       const { rows: replayed } = await db.query<{ id: string }>(
-        `insert into gemini_relay.deliveries (event_id, rule, sink, replay, state, lease, expires_at)
+        `insert into gemini_relay.delivery_rows (event_id, rule, sink, replay, state, lease, expires_at)
          select event_id, rule, sink, 1, 'leased', lease, expires_at from gemini_relay.deliveries where id = $1 returning id`,
         [delivery.id],
       )
-      expect(await sink.deliver([{ ...delivery, id: replayed[0]?.id ?? '', replay: 1 }], never)).toEqual([{ status: 'recorded' }])
+      const { group: _, ...single } = delivery
+      expect(await sink.deliver([{ ...single, id: replayed[0]?.id ?? '', replay: 1 }], never)).toEqual([{ status: 'recorded' }])
       expect(await rows()).toMatchObject([{ type: 'batch.failed' }])
     })
 
@@ -612,7 +614,7 @@ describe('the table sink', () => {
       const sink = await started({ create: false })
       const [delivery] = await acceptAll({ body: envelope('batch.failed', { id: 'a' }) })
       if (delivery === undefined) throw new Error('no delivery')
-      await db.query('update gemini_relay.deliveries set lease = lease + 1000000 where id = $1', [delivery.id])
+      await db.query('delete from gemini_relay.leases where id = $1', [delivery.lease.id])
       expect(await sink.deliver([delivery], never)).toEqual([{ status: 'lost' }])
       expect(await rows('audit')).toEqual([])
       expect(await stateOf(delivery)).toBe('leased')
@@ -640,9 +642,10 @@ describe('the table sink', () => {
         () => sink.deliver([delivery], controller.signal),
         async () => {
           controller.abort()
-          // As the deliver loop would: the attempt failed, the delivery waits for its next.
+          // As the deliver loop would: the attempt failed, the delivery has its row and waits for its next.
+          await makeSingleRows(db)
           await db.query(
-            `update gemini_relay.deliveries set state = 'pending', due_at = now() where id = $1 and state = 'leased'`,
+            `update gemini_relay.delivery_rows set state = 'pending', due_at = now() where id = $1 and state = 'leased'`,
             [delivery.id],
           )
         },

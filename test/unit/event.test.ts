@@ -1,3 +1,4 @@
+import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { readEvent, type ReceivedBytes } from '../../src/route/event.ts'
 import { parseJson } from '../../src/verify/json.ts'
@@ -76,6 +77,25 @@ describe('the subject', () => {
     expect(event.type).toBe(subject)
     expect(Buffer.byteLength(event.subject)).toBeLessThanOrEqual(512)
   })
+
+  test('holds as many of the characters as fit', () => {
+    const unit = fc.constantFrom('a', '\0', '\x7f', 'é', '€', '😀', '\ud800', '\udc00')
+    const text = fc.array(fc.tuple(unit, fc.constantFrom(1, 1, 170, 511, 512, 513)), { maxLength: 4 })
+    fc.assert(
+      fc.property(text, (parts) => {
+        const id = parts.map(([piece, times]) => piece.repeat(times)).join('')
+        let fits = ''
+        for (const character of id.replaceAll('\0', '').toWellFormed()) {
+          if (Buffer.byteLength(fits + character) > 512) break
+          fits += character
+        }
+        expect(read({ type: id, data: { id } }).event).toMatchObject({
+          type: fits === '' ? 'relay.unrecognized' : fits,
+          subject: fits === '' ? 'msg_1' : fits,
+        })
+      }),
+    )
+  })
 })
 
 describe('user_metadata', () => {
@@ -121,6 +141,24 @@ describe('the time', () => {
     '+002026-11-20T10:00:00Z',
   ])('of %s is unknown', (timestamp) => {
     expect(read({ type: 'x', timestamp })).toMatchObject({ event: { timestamp }, time: null })
+  })
+
+  test('is the same however it is spelled', () => {
+    const digits = (count: number, max: number) => fc.integer({ min: 0, max }).map((n) => String(n).padStart(count, '0'))
+    const date = fc.tuple(digits(4, 9_999), digits(2, 13), digits(2, 32)).map((parts) => parts.join('-'))
+    const time = fc.tuple(digits(2, 25), digits(2, 60), digits(2, 61)).map((parts) => parts.join(':'))
+    const fraction = fc.oneof(
+      fc.constant(''),
+      fc.stringMatching(/^\d{1,10}$/).map((text) => `.${text}`),
+    )
+    fc.assert(
+      fc.property(date, time, fraction, (day, hour, part) => {
+        const usual = read({ timestamp: `${day}T${hour}${part}Z` }).time
+        expect(read({ timestamp: `${day}t${hour}${part}+0000` }).time).toEqual(usual)
+        if (usual !== null) expect(usual.toISOString().slice(0, 10)).toBe(hour.startsWith('24') ? expect.anything() : day)
+      }),
+      { numRuns: 3_000 },
+    )
   })
 
   test('of a number is unknown', () => {

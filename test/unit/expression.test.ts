@@ -1,3 +1,4 @@
+import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { compileCondition, compileValue, ExpressionError } from '../../src/route/expression.ts'
 import { relayEvent } from '../fixtures/deliveries.ts'
@@ -246,5 +247,70 @@ describe('data nested too deeply', () => {
 
   test('is nothing to the others', () => {
     expect(holds('event.type == "batch.failed"', deep)).toBe(true)
+  })
+})
+
+describe('a condition on an event that lacks fields', () => {
+  const literal = fc.constantFrom('1', '"a"', 'true', 'null', '["a", 1]', '1 / 0')
+  const field = fc.constantFrom(
+    'event.data',
+    'event.data.x',
+    'event.data.x.y',
+    'event.data.constructor.x',
+    'event.data["x"]',
+    'event.data.?x.value()',
+    'event.user_metadata.x',
+    'event.user_metadata.x.y',
+    'event.version',
+    'event.timestamp.x',
+    'event.type',
+    'event.nothing',
+  )
+  const operator = fc.constantFrom('==', '!=', '<', '>=', 'in', '+', '&&')
+  const operand = fc.oneof({ weight: 1, arbitrary: literal }, { weight: 3, arbitrary: field })
+  const comparison = fc.tuple(operand, operator, operand).map((parts) => parts.join(' '))
+  const { source } = fc.letrec<{ source: string }>((tie) => ({
+    source: fc.oneof(
+      { maxDepth: 3 },
+      { weight: 4, arbitrary: comparison },
+      { weight: 1, arbitrary: fc.constantFrom('has(event.data.x)', 'event.data.x.exists(y, y == 1)', 'event.data.x') },
+      { weight: 1, arbitrary: tie('source').map((inner) => `!(${inner})`) },
+      { weight: 2, arbitrary: fc.tuple(tie('source'), tie('source')).map(([a, b]) => `(${a}) && (${b})`) },
+      { weight: 2, arbitrary: fc.tuple(tie('source'), tie('source')).map(([a, b]) => `(${a}) || (${b})`) },
+      { weight: 1, arbitrary: fc.tuple(tie('source'), tie('source')).map(([a, b]) => `(${a}) == (${b})`) },
+      { weight: 1, arbitrary: fc.tuple(tie('source'), tie('source')).map(([a, b]) => `(${a}) ? (${b}) : true`) },
+    ),
+  }))
+  const { json } = fc.letrec((tie) => ({
+    json: fc.oneof(
+      { maxDepth: 3 },
+      fc.constantFrom<unknown>('a', 1, true, null),
+      fc.array(tie('json'), { maxLength: 2 }),
+      fc.dictionary(fc.constantFrom('x', 'y', 'constructor'), tie('json'), { maxKeys: 2 }),
+    ),
+  }))
+  const metadata = fc.dictionary(fc.constantFrom('x', 'y', 'constructor'), json, { maxKeys: 2 })
+
+  function endOf(work: () => unknown): unknown {
+    try {
+      return work()
+    } catch (error) {
+      if (error instanceof ExpressionError) return error.code
+      throw error
+    }
+  }
+
+  test('ends as its evaluation does, where missing is false', () => {
+    fc.assert(
+      fc.property(source, json, metadata, (written, data, user_metadata) => {
+        const event = relayEvent({ data, user_metadata, version: null, timestamp: null })
+        const evaluated = endOf(() => compileValue(written)(event))
+        const expected = evaluated === 'missing' ? false : typeof evaluated === 'boolean' ? evaluated : undefined
+        const ended = endOf(() => compileCondition(written)(event))
+        if (expected === undefined) expect(typeof ended).toBe('string')
+        else expect(ended).toBe(expected)
+      }),
+      { numRuns: 5_000 },
+    )
   })
 })

@@ -41,7 +41,7 @@ beforeEach(async () => {
     outcomes: { async write() {}, drop() {}, stop() {}, async idle() {} },
     claim: (limit) =>
       new Promise((resolve) => {
-        const claim: Claim = { limit, find: (...deliveries) => resolve(deliveries) }
+        const claim: Claim = { limit, find: (...deliveries) => resolve({ deliveries, more: deliveries.length === limit }) }
         claims.push(claim)
         everyClaim.push(claim)
       }),

@@ -1,4 +1,7 @@
+import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import type { Pattern, PatternNode } from '../../src/config/schema.ts'
+import { compilePattern } from '../../src/route/patterns.ts'
 import { compileRules } from '../../src/route/plan.ts'
 import { relayEvent } from '../fixtures/deliveries.ts'
 
@@ -71,5 +74,59 @@ describe('routing an event', () => {
     expect(compileRules({ rules: [{ name: 'everything', to }] }).rules).toEqual([
       { name: 'everything', sinks: ['jobs', 'stream'] },
     ])
+  })
+})
+
+describe('routing by many rules', () => {
+  const scalar = fc.constantFrom('a', 'b', '1', 1, 0, -0, true, null)
+  const name = fc.constantFrom('x', 'y', 'constructor', '__proto__')
+  const mapOf = <T>(values: fc.Arbitrary<T>): fc.Arbitrary<Record<string, T>> =>
+    fc.array(fc.tuple(name, values), { maxLength: 2 }).map((entries) => Object.fromEntries(entries))
+
+  const { node } = fc.letrec<{ node: PatternNode }>((tie) => ({
+    node: fc.oneof({ maxDepth: 3 }, scalar, fc.array(scalar, { maxLength: 3 }), mapOf(tie('node'))),
+  }))
+  const type = fc.constantFrom('batch.succeeded', 'batch.completed', 'batch.failed', 'video.generated', 'constructor')
+  const wantedType = fc.oneof(type, type, fc.constantFrom('batch.*', '*.failed', '*'))
+  const pattern: fc.Arbitrary<Pattern> = fc.record(
+    {
+      type: fc.oneof(wantedType, fc.array(wantedType, { maxLength: 3 })),
+      version: fc.constantFrom('v1', null),
+      data: mapOf(node),
+      user_metadata: mapOf(node),
+    },
+    { requiredKeys: [] },
+  )
+
+  const { json } = fc.letrec((tie) => ({
+    json: fc.oneof({ maxDepth: 4 }, scalar, fc.array(tie('json'), { maxLength: 3 }), mapOf(tie('json'))),
+  }))
+  const event = fc
+    .record({ type, version: fc.constantFrom('v1', 'v2', null), data: json, user_metadata: mapOf(json) })
+    .map(relayEvent)
+
+  test('gives what trying them one by one gives', () => {
+    fc.assert(
+      fc.property(fc.array(fc.option(pattern, { nil: undefined }), { maxLength: 12 }), event, (patterns, received) => {
+        const rules = patterns.map((when, n) => ({ name: `rule-${n}`, to, ...(when === undefined ? {} : { when }) }))
+        const wanted = rules.filter(({ when }) => when === undefined || compilePattern(when)(received))
+        expect(compileRules({ rules }).route(received)).toEqual(
+          wanted.flatMap((rule) => to.map(({ sink }) => ({ rule: rule.name, sink }))),
+        )
+      }),
+      { numRuns: 3_000 },
+    )
+  })
+
+  test('gives each rule once, however many of its values a list of the event holds', () => {
+    const plan = compileRules({
+      rules: [
+        { name: 'tags', when: { data: { tags: ['a', 'b'] } }, to: [{ sink: 'ops' }] },
+        { name: 'everything', to: [{ sink: 'jobs' }] },
+        { name: 'files', when: { data: { files: { id: ['a', 'b'] } } }, to: [{ sink: 'ops' }] },
+      ],
+    })
+    const data = { tags: ['b', 'a', 'b'], files: [{ id: 'a' }, { id: ['b'] }] }
+    expect(plan.route(relayEvent({ data })).map(({ rule }) => rule)).toEqual(['tags', 'everything', 'files'])
   })
 })
