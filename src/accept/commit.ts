@@ -37,36 +37,62 @@ export interface LeasedGroup {
 
 // The CTEs see one snapshot: `new_events` is what this statement inserted, so deliveries exist for new events only. For the
 // joins of unnests hash joins are right, and the planner's guess of ten rows an unnest picks nested ones: see `acceptSettings`.
-const insertEvents = `
-new_events as (
+const newEvents = `
+with new_events as (
   insert into gemini_relay.events (source, webhook_id, scheme, type, subject, event_time, received_at, body, claims_metadata)
   select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::timestamptz[], $8::bytea[], $9::bytea[])
   on conflict (source, webhook_id) do nothing
   returning id, source, webhook_id
-), numbered as (
-  select e.id, g.n from new_events e join unnest($1::text[], $2::text[]) with ordinality as g (source, webhook_id, n) using (source, webhook_id)
 )`
 
-const insertGroups = `
+/** `n` of the row that each new event was; what is owed, by kind. Of one row alone there is nothing to join. */
+const numbering = {
+  one: {
+    numbered: `
+, numbered as (
+  select id, 1::bigint as n from new_events
+)`,
+    owing: `
+, owing as (
+  select o.kind, array[nextval('gemini_relay.delivery_rows_id_seq')] as ids, array[(select id from numbered)] as events
+  from unnest($10::int8[], $11::int8[]) as o (n, kind) where exists (select from numbered)
+)`,
+  },
+  many: {
+    numbered: `
+, numbered as (
+  select e.id, g.n from new_events e join unnest($1::text[], $2::text[]) with ordinality as g (source, webhook_id, n) using (source, webhook_id)
+)`,
+    owing: `
 , owing as (
   select kind, array_agg(id order by id) as ids, array_agg(event_id order by id) as events from (
     select e.id as event_id, o.kind, nextval('gemini_relay.delivery_rows_id_seq') as id
     from numbered e join unnest($10::int8[], $11::int8[]) as o (n, kind) using (n)
   ) d group by kind
-), lease as (
-  select nextval('gemini_relay.lease_numbers') as id where true = any ($14::bool[])
-), new_groups as (
+)`,
+  },
+}
+
+const newGroups = (lease: string, dueAt: string) => `
+, new_groups as (
   insert into gemini_relay.delivery_groups (rule, sink, lease, due_at, expires_at, ids, events)
-  select k.rule, k.sink, case when k.leased then (select id from lease) end, case when not k.leased then clock_timestamp() end,
-    clock_timestamp() + k.horizon_ms * interval '1 millisecond', o.ids, o.events
+  select k.rule, k.sink, ${lease}, ${dueAt}, clock_timestamp() + k.horizon_ms * interval '1 millisecond', o.ids, o.events
   from owing o join unnest($12::text[], $13::text[], $14::bool[], $15::int8[]) with ordinality as k (rule, sink, leased, horizon_ms, kind) using (kind)
   returning lease, rule, sink, created_at, expires_at, ids, events
-), new_lease as (
+)`
+
+const pendingGroups = newGroups('null', 'clock_timestamp()')
+
+const leasedGroups = `
+, lease as (
+  select nextval('gemini_relay.lease_numbers') as id where true = any ($14::bool[])
+)${newGroups('case when k.leased then (select id from lease) end', 'case when not k.leased then clock_timestamp() end')}
+, new_lease as (
   insert into gemini_relay.leases (id, holder, deadline, deliveries)
   select lease, $16, clock_timestamp() + $17 * interval '1 millisecond', '{}' from new_groups where lease is not null group by lease
 )`
 
-const insertDead = `
+const newDead = `
 , new_dead as (
   insert into gemini_relay.delivery_rows (event_id, rule, sink, state, expires_at, ended_at, code, message)
   select e.id, d.rule, d.sink, 'dead', clock_timestamp(), clock_timestamp(), d.code, d.message
@@ -79,6 +105,23 @@ select n, id, null, null, null, null, null, null, null from numbered`
 const selectGroups = `
 union all
 select null, null, lease, rule, sink, created_at, expires_at, ids, events from new_groups where lease is not null`
+
+/** What a group of requests asks of the statement. A part that is not in it costs nothing, and one event alone waits for each. */
+interface Needs {
+  count: 'one' | 'many'
+  owed: 'nothing' | 'pending' | 'leased' | 'dead'
+}
+
+function statementFor({ count, owed }: Needs): { name: string; text: string } {
+  const { numbered, owing } = numbering[count]
+  const rest = {
+    nothing: selectEvents,
+    pending: `${owing}${pendingGroups}${selectEvents}`,
+    leased: `${owing}${leasedGroups}${selectEvents}${selectGroups}`,
+    dead: `${owing}${leasedGroups}${newDead}${selectEvents}${selectGroups}`,
+  }[owed]
+  return { name: `accept ${count} ${owed}`, text: `${newEvents}${numbered}${rest}` }
+}
 
 type ResultRow =
   | [n: string, eventId: string, null, null, null, null, null, null, null]
@@ -100,23 +143,24 @@ export const acceptSettings = '-c enable_nestloop=off'
 /** @param rows sorted by (source, webhook_id), each identity once: unsorted concurrent groups that share ids deadlock */
 export async function commitGroup(db: Pool | ClientBase, rows: readonly AcceptRow[], options: CommitOptions): Promise<Committed> {
   const { owed, dead } = sortOwed(rows, options)
+  const needs: Needs = { count: rows.length === 1 ? 'one' : 'many', owed: neededFor(owed, dead) }
   const { rows: found } = await db.query<ResultRow>({
     rowMode: 'array',
-    ...statementFor(owed.kinds.length > 0, dead.length > 0),
+    ...statementFor(needs),
     values: [
       ...eventValues(rows, options.withoutDerived ?? false),
-      ...(owed.kinds.length > 0 || dead.length > 0 ? groupValues(owed, options) : []),
-      ...(dead.length > 0 ? deadValues(dead) : []),
+      ...(needs.owed === 'nothing' ? [] : groupValues(owed)),
+      ...(needs.owed === 'leased' || needs.owed === 'dead' ? [options.holder, options.leaseMs] : []),
+      ...(needs.owed === 'dead' ? deadValues(dead) : []),
     ],
   })
   return committedOf(found)
 }
 
-/** Most groups owe no dead delivery, and some nothing at all: what is not in the statement costs nothing. */
-function statementFor(owing: boolean, dead: boolean): { name: string; text: string } {
-  if (dead) return { name: 'accept-dead', text: `with ${insertEvents}${insertGroups}${insertDead}${selectEvents}${selectGroups}` }
-  if (owing) return { name: 'accept', text: `with ${insertEvents}${insertGroups}${selectEvents}${selectGroups}` }
-  return { name: 'accept-events', text: `with ${insertEvents}${selectEvents}` }
+function neededFor({ kinds }: Owed, dead: readonly Dead[]): Needs['owed'] {
+  if (dead.length > 0) return 'dead'
+  if (kinds.length === 0) return 'nothing'
+  return kinds.some(({ leased }) => leased) ? 'leased' : 'pending'
 }
 
 /** What deliveries of one group have in common. */
@@ -177,7 +221,7 @@ function eventValues(rows: readonly AcceptRow[], withoutDerived: boolean): Buffe
   ]
 }
 
-function groupValues({ kinds, row, kind }: Owed, { holder, leaseMs }: CommitOptions): (Buffer | string | number)[] {
+function groupValues({ kinds, row, kind }: Owed): Buffer[] {
   return [
     int8Array(row),
     int8Array(kind),
@@ -185,8 +229,6 @@ function groupValues({ kinds, row, kind }: Owed, { holder, leaseMs }: CommitOpti
     textArray(kinds.map(({ sink }) => sink)),
     boolArray(kinds.map(({ leased }) => leased)),
     int8Array(kinds.map(({ horizonMs }) => horizonMs)),
-    holder,
-    leaseMs,
   ]
 }
 

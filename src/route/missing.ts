@@ -12,7 +12,7 @@ type Foresight = (event: RelayEvent) => boolean
 
 const unforeseen: Foresight = () => false
 
-const comparisons: readonly string[] = ['==', '!=', '<', '<=', '>', '>=', 'in']
+const comparisons = new Set<string>(['==', '!=', '<', '<=', '>', '>=', 'in'])
 
 /** Whether evaluating this is sure to end in an error of the code `missing`. */
 export function missesField(node: ASTNode): Foresight {
@@ -24,7 +24,7 @@ export function missesField(node: ASTNode): Foresight {
   // An error on the left leaves it to the right, and an error there is what is thrown.
   if (node.op === '&&' || node.op === '||') return both(missesField(left), missesField(right))
   // The left is evaluated first, and a literal cannot fail.
-  return comparisons.includes(node.op) ? missesField(left.op === 'value' ? right : left) : unforeseen
+  return comparisons.has(node.op) ? missesField(left.op === 'value' ? right : left) : unforeseen
 }
 
 function both(left: Foresight, right: Foresight): Foresight {
