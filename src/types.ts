@@ -77,7 +77,7 @@ export interface StoredEvent {
 
 /** The right to attempt a delivery, held by this process. */
 export interface Lease {
-  /** Fencing number, a bigint's decimal digits: an outcome is written only `WHERE lease = id AND state = 'leased'`. */
+  /** Fencing number, a bigint's decimal digits: an outcome is written only while its lease stands. */
   id: string
   /** On this process's monotonic clock (`performance.now()`), margin taken off: no attempt goes beyond it. Renewals move it. */
   until: number

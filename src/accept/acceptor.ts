@@ -44,7 +44,7 @@ export interface Acceptor {
 const defaultLimits = { waitingRequests: 4_096, waitingBytes: 64 * 1_048_576 }
 
 /** Past a few hundred rows a larger group gains nothing; the bytes keep one statement's parameters in hand. */
-const group = { maxItems: 512, maxBytes: 8 * 1_048_576 }
+const groupLimits = { maxItems: 512, maxBytes: 8 * 1_048_576 }
 
 export function createAcceptor(options: AcceptorOptions): Acceptor {
   const { pool, plan, desk, log, limits = defaultLimits } = options
@@ -52,8 +52,8 @@ export function createAcceptor(options: AcceptorOptions): Acceptor {
   let waitingBytes = 0
 
   const accepting = createGroup<AcceptRow, AcceptResult | Refusal>({
-    maxItems: group.maxItems,
-    maxWeight: group.maxBytes,
+    maxItems: groupLimits.maxItems,
+    maxWeight: groupLimits.maxBytes,
     weigh: ({ request }) => request.body.length,
     write: writeGroup,
   })

@@ -11,9 +11,9 @@ export interface CommitOptions {
   holder: string
   leaseMs: number
   /** From creation to `expires_at` of this sink's deliveries, in milliseconds. */
-  horizonMs(sink: string): number
+  horizonMs: (sink: string) => number
   /** Whether the owed delivery `owed` of row `row` goes in leased to this process. */
-  leased(row: number, owed: number): boolean
+  leased: (row: number, owed: number) => boolean
   /** Store type, subject, time and claims as null: for a row that Postgres refused with them. */
   withoutDerived?: boolean
 }
@@ -67,7 +67,7 @@ const numbering = {
 , owing as (
   select kind, array_agg(id order by id) as ids, array_agg(event_id order by id) as events from (
     select e.id as event_id, o.kind, nextval('gemini_relay.delivery_rows_id_seq') as id
-    from numbered e join unnest($10::int8[], $11::int8[]) as o (n, kind) using (n)
+    from numbered e join unnest($10::int8[], $11::int8[]) as o (n, kind) using (n) order by e.id
   ) d group by kind
 )`,
   },

@@ -39,7 +39,7 @@ export function createApp({ webhooks, readiness, draining, countRefusal, log }: 
 
   app.use(answerRefusals({ draining, log, countRefusal }))
   app.use((ctx, next) => {
-    // A webhook at exactly its path needs no router, which costs as much as the signature.
+    // A webhook at exactly its path needs no router.
     const receive = ctx.req.method === 'POST' && ctx.req.url !== undefined ? receivers.get(ctx.req.url) : undefined
     return receive === undefined ? next() : receive(ctx, next)
   })

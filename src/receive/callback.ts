@@ -25,15 +25,25 @@ export function createCallback(app: Koa): (request: IncomingMessage, response: S
   }
 }
 
+/** Statuses whose answers have neither body nor Content-Length. */
+const bodiless: ReadonlySet<number> = new Set([204, 205, 304])
+
 function respond(ctx: Koa.Context): void {
   const { res: response } = ctx
   if (ctx.respond === false || response.writableEnded || response.destroyed) return
   try {
     const { body } = ctx
     if (body instanceof Readable) return void pipeline(body, response, (error) => error && ctx.onerror(error))
-    const content = typeof body === 'string' || Buffer.isBuffer(body) ? body : JSON.stringify(body ?? ctx.message)
+    if (bodiless.has(ctx.status)) return void response.end()
+    if (body === null || body === undefined) ctx.type = 'text'
+    const content =
+      typeof body === 'string' || Buffer.isBuffer(body)
+        ? body
+        : body === null || body === undefined
+          ? ctx.message
+          : JSON.stringify(body)
     response.setHeader('Content-Length', Buffer.byteLength(content))
-    response.end(content) // for a HEAD, 204 or 304 Node leaves it out
+    response.end(content) // for a HEAD Node leaves it out
   } catch (error) {
     ctx.onerror(error instanceof Error ? error : new Error(String(error)))
   }

@@ -41,7 +41,7 @@ type Outcomes = Map<LeasedDelivery, Outcome>
 /** The table is not what it was when it was looked at: no table, column, index or type of that name, or another type. */
 const changedStates = new Set(['42P01', '42703', '42P10', '42704', '42804', '42846'])
 
-/** Waiting for a locked table costs its own deliveries only, but not for long: the delivery's schedule waits better. */
+/** Waiting for a locked table costs its own deliveries only, and not for long: the delivery's schedule waits better. */
 const lockTimeoutMs = 2_000
 
 export function createTableSink({ name, config, relayUrl, log }: TableSinkOptions): Sink {

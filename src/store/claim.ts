@@ -28,23 +28,35 @@ export interface Claim {
  */
 export const maxClaimBytes = 8 * 1_048_576
 
-/** Groups looked at in one claim: each costs a lock, and while the sink was down each request may have made one of its own. */
-const maxGroups = 250
+/** Groups in one claim at most: while the sink was down each request may have made one of its own, and each costs a lock. */
+const maxGroups = 500
 
 // Indexes delivery_rows_due and delivery_groups_due (sink, rule, due_at, id): one short range a rule of each, oldest first, flat
-// whatever the backlog. A group of which only a part fits is cut: the part that is taken becomes a group of its own.
+// whatever the backlog. How many groups are enough is looked up before any is locked. A group of which only a part fits is cut: the
+// part that is taken becomes a group of its own.
 const claim = `
-with single as (
+with enough as (
+  select r.rule, (
+    select count(*) from (
+      select sum(size) over (order by due_at, id) - size as before from (
+        select due_at, id, cardinality(ids) as size from gemini_relay.delivery_groups
+        where sink = $1 and rule = r.rule and due_at <= statement_timestamp() and expires_at > statement_timestamp()
+        order by due_at, id limit $7
+      ) g
+    ) b where before < $3
+  ) as groups
+  from unnest($2::text[]) as r (rule)
+), single as (
   select d.* from unnest($2::text[]) as r (rule) cross join lateral (
     select id, event_id, rule, replay, attempts, due_at from gemini_relay.delivery_rows
     where sink = $1 and rule = r.rule and due_at <= statement_timestamp() and expires_at > statement_timestamp()
     order by due_at, id limit $3 for update skip locked
   ) d
 ), grouped as (
-  select g.* from unnest($2::text[]) as r (rule) cross join lateral (
+  select g.* from enough e cross join lateral (
     select * from gemini_relay.delivery_groups
-    where sink = $1 and rule = r.rule and due_at <= statement_timestamp() and expires_at > statement_timestamp()
-    order by due_at, id limit $7 for update skip locked
+    where sink = $1 and rule = e.rule and due_at <= statement_timestamp() and expires_at > statement_timestamp()
+    order by due_at, id limit e.groups for update skip locked
   ) g
 ), due as (
   select null::bigint as group_id, id, event_id, rule, replay, attempts, due_at from single

@@ -105,9 +105,10 @@ export async function endDeliveries(pool: Pool, ends: readonly DeliveryEnd[]): P
   return new Set(rows.map(([id]) => id))
 }
 
+// A weaker lock than `for update`: an outcome that holds its lease, and waits for a locked user table, holds up no renewal.
 const renew = `
 update gemini_relay.leases l set deadline = clock_timestamp() + $2 * interval '1 millisecond'
-from (select id from gemini_relay.leases where id = any($1::int8[]) order by id for update) mine
+from (select id from gemini_relay.leases where id = any($1::int8[]) order by id for no key update) mine
 where l.id = mine.id returning l.id`
 
 /** @returns the leases that are still held */

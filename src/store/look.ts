@@ -1,4 +1,4 @@
-/** What the operator asks of deliveries. Bounded reads; nothing here changes anything. */
+/** What the operator asks of deliveries. Nothing here changes anything. */
 import type { Pool } from './pool.ts'
 
 export interface DeliveryRow {
@@ -38,10 +38,11 @@ const ofGroups = `
   select d.id, d.event_id, g.rule, g.sink, 0 as replay, case when g.lease is null then 'pending' else 'leased' end as state, g.due_at, 0 as attempts, g.takeovers,
     g.created_at, g.expires_at, null::timestamptz as ended_at, null::text as code, null::text as message
   from g cross join unnest(g.ids, g.events) as d (id, event_id)
-  where not exists (select from gemini_relay.delivery_rows r where r.id = d.id)
+  where (select true from gemini_relay.delivery_rows r where r.id = d.id) is null
   order by d.id desc limit $3`
 
-// Each part is bounded by itself: rows by an index, pending groups by their number, leased ones by being few.
+// Rows are bounded by an index, pending groups by their number; leased ones are those of the last seconds. A probe an id: a join
+// would read all rows.
 const parts = {
   rows: (narrow: string) => `
   select id, event_id, rule, sink, replay, state, due_at, attempts, takeovers, created_at, expires_at, ended_at, code, message

@@ -9,9 +9,9 @@ export interface Bench {
   /** How often each thing is measured. */
   repeats: number
   /** A line of progress. */
-  say(line: string): void
+  say: (line: string) => void
   /** Notes how fast this machine is at this moment; called before every measurement. */
-  probe(): void
+  probe: () => void
 }
 
 /** A table of a report: the first row is its heading. */
@@ -28,14 +28,14 @@ export interface Benchmark {
   name: string
   /** One line, for the list. */
   about: string
-  run(bench: Bench): Promise<Result>
+  run: (bench: Bench) => Promise<Result>
 }
 
 /** Fixed work of about 15 ms: where its time varies, so does everything else that was measured meanwhile. */
 const probeRounds = 40
 const probeBytes = Buffer.alloc(256 * 1_024, 'gemini')
 
-export function createProbe(): { probe(): void; noise(): Measured & { unit: 'ms'; probes: number } } {
+export function createProbe(): { probe: () => void; noise: () => Measured & { unit: 'ms'; probes: number } } {
   const times: number[] = []
   return {
     probe() {

@@ -4,7 +4,8 @@
  */
 import { connect, type Socket } from 'node:net'
 import { createPrivateKey } from 'node:crypto'
-import type { Command, Prepare, Report, Run, Slice } from './generator.ts'
+import { epochClock } from './clock.ts'
+import type { Answer, Command, Prepare, Report, Run, Slice } from './generator.ts'
 import { createRequests } from './requests.ts'
 import { quantile } from './statistics.ts'
 
@@ -14,6 +15,8 @@ const inUse = {
   window: [] as Buffer[],
   /** What the sinks have, as the harness last told. */
   delivered: 0,
+  /** The harness wants the run to end. */
+  ending: false,
   signMicros: 0,
 }
 
@@ -43,17 +46,24 @@ interface Connection {
   received: string
   /** When the request under way was due, in milliseconds of performance.now(). */
   since: number
+  /** Of a run that records its answers. */
+  request: Buffer | undefined
   busy: boolean
 }
 
-async function run({ connections: count, seconds, perSecond, backlog = Infinity, rolling = false }: Run): Promise<Slice> {
+async function run(options: Run): Promise<Slice> {
+  const { connections: count, seconds, perSecond, backlog = Infinity, rolling = false, record = false } = options
   const latencies: number[] = []
+  const recorded: { request: Buffer; at: number; latencyMs: number }[] = []
+  const backlogs: number[] = []
   const statuses: Record<string, number> = {}
   let answered = 0
   let sent = 0
   let failures = 0
   let over = false
+  inUse.ending = false
   const connections = await Promise.all(Array.from({ length: count }, () => open(inUse.port)))
+  const epoch = record ? epochClock() : undefined
   const started = performance.now()
   const usage = process.cpuUsage()
   const ends = started + seconds * 1_000
@@ -68,6 +78,7 @@ async function run({ connections: count, seconds, perSecond, backlog = Infinity,
     if (over || request === undefined) return settle(connection)
     connection.since = since
     connection.busy = true
+    if (record) connection.request = request
     sent++
     connection.socket.write(request)
   }
@@ -83,6 +94,9 @@ async function run({ connections: count, seconds, perSecond, backlog = Infinity,
     latencies.push(now - connection.since)
     statuses[status] = (statuses[status] ?? 0) + 1
     if (status === '200') answered++
+    const { request } = connection
+    if (epoch !== undefined && request !== undefined && status === '200')
+      recorded.push({ request, at: epoch(now), latencyMs: now - connection.since })
     lastAt = now
     if (now >= ends) over = true
     if (perSecond !== undefined || sent - inUse.delivered >= backlog) settle(connection)
@@ -109,13 +123,14 @@ async function run({ connections: count, seconds, perSecond, backlog = Infinity,
   const timer = setInterval(
     () => {
       const now = performance.now()
-      if (now >= ends) over = true
+      if (now >= ends || inUse.ending) over = true
+      if (options.backlog !== undefined && now - started > (backlogs.length + 1) * 1_000) backlogs.push(sent - inUse.delivered)
       if (perSecond !== undefined) {
         const owed = Math.floor(((Math.min(now, ends) - started) / 1_000) * perSecond)
         for (; due < owed; due++) {
           const connection = idle.pop()
           if (connection === undefined) break
-          send(connection, started + (due / perSecond) * 1_000)
+          send(connection, started + ((due + 1) / perSecond) * 1_000)
         }
       } else if (!over) {
         for (let room = backlog - (sent - inUse.delivered); room > 0 && idle.length > 0; room--) {
@@ -147,6 +162,8 @@ async function run({ connections: count, seconds, perSecond, backlog = Infinity,
     max: latencies.at(-1) ?? Number.NaN,
     sendMicros: cpuMicros(usage) / Math.max(1, sent),
     signMicros: inUse.signMicros,
+    backlogs,
+    answers: recorded.map(({ request, ...times }): Answer => ({ webhookId: webhookIdOf(request), ...times })),
   }
 }
 
@@ -156,7 +173,7 @@ async function open(port: number): Promise<Connection> {
     socket.once('connect', resolve)
     socket.once('error', reject)
   })
-  return { socket, received: '', since: 0, busy: false }
+  return { socket, received: '', since: 0, request: undefined, busy: false }
 }
 
 /** The status of a whole answer, taken off what was received; one request is under way at a time, so nothing follows it. */
@@ -171,6 +188,10 @@ function takeAnswer(connection: Connection): string | undefined {
   return received.slice(9, 12)
 }
 
+function webhookIdOf(request: Buffer): string {
+  return /\r\nwebhook-id: (\S+)/.exec(request.toString('latin1'))?.[1] ?? ''
+}
+
 function cpuMicros(since: NodeJS.CpuUsage): number {
   const { user, system } = process.cpuUsage(since)
   return user + system
@@ -182,6 +203,7 @@ process.on('message', (command: Command) => {
 
 async function answer(command: Command): Promise<void> {
   if (command.kind === 'delivered') inUse.delivered = command.count
+  else if (command.kind === 'end') inUse.ending = true
   else if (command.kind === 'prepare') {
     prepare(command.prepare)
     report({ kind: 'prepared' })

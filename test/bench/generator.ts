@@ -25,6 +25,16 @@ export interface Run {
   backlog?: number
   /** Sign on when the window is used up. */
   rolling?: boolean
+  /** Tell of every answer, not of their quantiles alone. */
+  record?: boolean
+}
+
+/** One answer with 200. */
+export interface Answer {
+  webhookId: string
+  /** When it was there: milliseconds since the epoch, with a fraction. */
+  at: number
+  latencyMs: number
 }
 
 /** One stretch of load. Latencies are in milliseconds: from the write, or the moment it was due, to the whole answer. */
@@ -44,6 +54,10 @@ export interface Slice {
   sendMicros: number
   /** Signing it, before the slice. */
   signMicros: number
+  /** Each second, events that were sent and not yet told of as delivered; of a run with `backlog`. */
+  backlogs: number[]
+  /** Of a run with `record`. */
+  answers: Answer[]
 }
 
 export type Command =
@@ -51,12 +65,16 @@ export type Command =
   | { kind: 'run'; run: Run }
   /** How many events are at the sinks so far, for a run with `backlog`. */
   | { kind: 'delivered'; count: number }
+  /** Nothing more is sent in this run. */
+  | { kind: 'end' }
 
 export type Report = { kind: 'prepared' } | { kind: 'done'; slice: Slice } | { kind: 'failed'; error: string }
 
 export interface Generator {
   slice(prepare: Prepare, run: Run): Promise<Slice>
   delivered(count: number): void
+  /** Ends the slice under way before its time. */
+  end(): void
   stop(): Promise<void>
 }
 
@@ -82,6 +100,7 @@ export function startGenerator(): Generator {
       return slice
     },
     delivered: (count) => void child.send({ kind: 'delivered', count } satisfies Command),
+    end: () => void child.send({ kind: 'end' } satisfies Command),
     async stop() {
       child.kill()
       await once(child, 'exit')

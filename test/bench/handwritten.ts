@@ -25,17 +25,18 @@ app.use(async (ctx) => {
     'webhook-timestamp': ctx.get('webhook-timestamp'),
     'webhook-signature': ctx.get('webhook-signature'),
   }
-  let event: { type: string }
+  let event: unknown
   try {
-    event = webhook.verify(body, headers) as typeof event
+    event = webhook.verify(body, headers)
   } catch {
     ctx.status = 400
     ctx.body = { error: 'invalid signature' }
     return
   }
+  const type = typeof event === 'object' && event !== null && 'type' in event ? event.type : 'unknown'
   const { rowCount } = await pool.query(
     'insert into webhook_events (webhook_id, type, payload) values ($1, $2, $3) on conflict (webhook_id) do nothing',
-    [headers['webhook-id'], event.type, body],
+    [headers['webhook-id'], type, body],
   )
   ctx.body = { status: rowCount === 1 ? 'received' : 'duplicate' }
 })

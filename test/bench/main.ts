@@ -3,11 +3,23 @@ import { writeFileSync } from 'node:fs'
 import { Command } from 'commander'
 import { runAccept } from './accept.ts'
 import { createProbe, machine, type Bench, type Benchmark, type Table } from './bench.ts'
+import { runDrain } from './drain.ts'
+import { runGrowth } from './growth.ts'
+import { runMemory } from './memory.ts'
+import { runPath } from './path.ts'
 import { startPostgres } from './postgres.ts'
+import { runRules } from './rules.ts'
+import { runStart } from './start.ts'
 import { rounded } from './statistics.ts'
 
 const benchmarks: readonly Benchmark[] = [
   { name: 'accept', about: 'webhooks a second beside bare Koa and a hand-written receiver', run: runAccept },
+  { name: 'path', about: 'events a second to a table and a Kafka topic, and how long one takes', run: runPath },
+  { name: 'drain', about: 'deliveries a second after an outage of a sink, and accepting meanwhile', run: runDrain },
+  { name: 'growth', about: 'accepting, carrying and claiming with 5,000,000 events stored', run: runGrowth },
+  { name: 'memory', about: 'resident size while 500,000 deliveries wait for a sink', run: runMemory },
+  { name: 'start', about: 'seconds until the relay is ready', run: runStart },
+  { name: 'rules', about: 'routing time of 1, 10, 100 and 1,000 rules', run: runRules },
 ]
 
 interface Options {
