@@ -11,8 +11,7 @@ on conflict (source, digest) do update set digest = t.digest
 returning t.source, t.digest, t.webhook_id`
 
 const known = `
-select e.source, e.webhook_id
-from unnest($1::text[], $2::text[]) as t (source, webhook_id) join gemini_relay.events e using (source, webhook_id)`
+select source, webhook_id from gemini_relay.events where source = any ($1::text[]) and webhook_id = any ($2::text[])`
 
 /**
  * @returns indexes of the rows whose token already belongs to another webhook-id. A webhook-id that is already stored is

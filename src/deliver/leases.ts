@@ -64,8 +64,13 @@ export function createLeases({ pool, log }: { pool: Pool; log: Log }): Leases {
   async function deleteFinished(): Promise<void> {
     const leases = finished
     finished = []
-    // A failure here costs nothing: the rows expire, and cover nothing.
-    if (leases.length > 0) await deleteLeases(pool, leases)
+    if (leases.length === 0) return
+    try {
+      await deleteLeases(pool, leases)
+    } catch (error) {
+      finished.push(...leases)
+      throw error
+    }
   }
 
   const timer = setInterval(() => {

@@ -22,16 +22,26 @@ export function createSweeper({ pool, log, takenOver }: { pool: Pool; log: Log; 
 
   async function sweep(): Promise<void> {
     try {
-      for (const { sink, pending, dead } of await retryConflicts(() => takeOverExpired(pool))) {
-        log.warn({ sink, pending, dead }, 'took over deliveries of an expired lease')
-        takenOver(sink)
-      }
-      let more = true
-      while (more && !stopping.aborted) more = await retryConflicts(() => expireDeliveries(pool, expireBatch))
+      while (await takeOver());
+      while (await expire());
     } catch (error) {
       log.debug({ error: messageOf(error) }, 'sweep failed')
     }
     if (!stopping.aborted) schedule()
+  }
+
+  /** @returns whether there may be more to do */
+  async function takeOver(): Promise<boolean> {
+    const { sinks, more } = await retryConflicts(() => takeOverExpired(pool))
+    for (const { sink, pending, dead } of sinks) {
+      log.warn({ sink, pending, dead }, 'took over deliveries of an expired lease')
+      takenOver(sink)
+    }
+    return more && !stopping.aborted
+  }
+
+  async function expire(): Promise<boolean> {
+    return (await retryConflicts(() => expireDeliveries(pool, expireBatch))) && !stopping.aborted
   }
 
   function schedule(): void {

@@ -33,7 +33,8 @@ const maxGroups = 500
 
 // Indexes delivery_rows_due and delivery_groups_due (sink, rule, due_at, id): one short range a rule of each, oldest first, flat
 // whatever the backlog. How many groups are enough is looked up before any is locked. A group of which only a part fits is cut: the
-// part that is taken becomes a group of its own.
+// part that is taken becomes a group of its own. Whether it fits is told by the version that was locked, which may be younger than
+// the snapshot: another claim may have cut it meanwhile.
 const claim = `
 with enough as (
   select r.rule, (
@@ -41,7 +42,7 @@ with enough as (
       select sum(size) over (order by due_at, id) - size as before from (
         select due_at, id, cardinality(ids) as size from gemini_relay.delivery_groups
         where sink = $1 and rule = r.rule and due_at <= statement_timestamp() and expires_at > statement_timestamp()
-        order by due_at, id limit $7
+        order by due_at, id limit least($7::int, $3::int)
       ) g
     ) b where before < $3
   ) as groups
@@ -54,7 +55,7 @@ with enough as (
   ) d
 ), grouped as (
   select g.* from enough e cross join lateral (
-    select * from gemini_relay.delivery_groups
+    select *, cardinality(ids) as size from gemini_relay.delivery_groups
     where sink = $1 and rule = e.rule and due_at <= statement_timestamp() and expires_at > statement_timestamp()
     order by due_at, id limit e.groups for update skip locked
   ) g
@@ -77,17 +78,18 @@ with enough as (
   from taken t, lease l where t.group_id is null and d.id = t.id
   returning d.id
 ), part as (
-  select group_id, array_agg(id order by n) as ids, array_agg(event_id order by n) as events from taken where group_id is not null group by group_id
+  select g.id as group_id, array_agg(t.id order by t.n) as ids, array_agg(t.event_id order by t.n) as events, count(*) = g.size as whole
+  from taken t join grouped g on g.id = t.group_id group by g.id, g.size
 ), leased_groups as (
   update gemini_relay.delivery_groups g set lease = l.id, due_at = null
-  from part p, lease l where g.id = p.group_id and cardinality(g.ids) = cardinality(p.ids)
+  from part p, lease l where g.id = p.group_id and p.whole
 ), cut as (
   update gemini_relay.delivery_groups g set ids = g.ids[cardinality(p.ids) + 1:], events = g.events[cardinality(p.ids) + 1:]
-  from part p where g.id = p.group_id and cardinality(g.ids) > cardinality(p.ids)
+  from part p where g.id = p.group_id and not p.whole
 ), cut_off as (
   insert into gemini_relay.delivery_groups (rule, sink, lease, takeovers, created_at, expires_at, ids, events)
   select g.rule, g.sink, l.id, g.takeovers, g.created_at, g.expires_at, p.ids, p.events
-  from part p join grouped g on g.id = p.group_id, lease l where cardinality(g.ids) > cardinality(p.ids)
+  from part p join grouped g on g.id = p.group_id, lease l where not p.whole
 ), new_lease as (
   insert into gemini_relay.leases (id, holder, deadline, deliveries)
   select l.id, $4, clock_timestamp() + $5 * interval '1 millisecond', coalesce((select array_agg(id) from leased_rows), '{}') from lease l

@@ -140,7 +140,7 @@ export async function deleteLeases(pool: Pool, leases: readonly string[]): Promi
 const takeOver = `
 with expired as (
   delete from gemini_relay.leases where id in (
-    select id from gemini_relay.leases where deadline < clock_timestamp() order by id limit 200 for update skip locked
+    select id from gemini_relay.leases where deadline < clock_timestamp() order by id limit $2 for update skip locked
   ) returning id, deliveries
 ), taken as (
   update gemini_relay.delivery_rows d set
@@ -173,11 +173,13 @@ with expired as (
   on conflict (id) do nothing
   returning sink
 )
-select sink, sum(pending)::int as pending, sum(dead)::int as dead from (
-  select sink, (state = 'pending')::int as pending, (state = 'dead')::int as dead from taken
-  union all select sink, pending, 0 from reopened
-  union all select sink, 0, 1 from abandoned
-) t group by sink`
+select (select count(*) from expired)::int as leases, (select coalesce(json_agg(by_sink), '[]') from (
+  select sink, sum(pending)::int as pending, sum(dead)::int as dead from (
+    select sink, (state = 'pending')::int as pending, (state = 'dead')::int as dead from taken
+    union all select sink, pending, 0 from reopened
+    union all select sink, 0, 1 from abandoned
+  ) t group by sink
+) by_sink) as sinks`
 
 export interface Takeover {
   sink: string
@@ -185,10 +187,17 @@ export interface Takeover {
   dead: number
 }
 
-/** Makes what expired leases covered pending again, whoever held them. */
-export async function takeOverExpired(pool: Pool): Promise<Takeover[]> {
-  const { rows } = await pool.query<Takeover>({ name: 'take-over', text: takeOver, values: [maxTakeovers] })
-  return rows
+/** Leases taken over in one statement; a busy process holds thousands. */
+const takenLeases = 200
+
+/** Makes what expired leases covered pending again, whoever held them. `more`: as many as one call takes had expired. */
+export async function takeOverExpired(pool: Pool): Promise<{ sinks: Takeover[]; more: boolean }> {
+  const { rows } = await pool.query<{ leases: number; sinks: Takeover[] }>({
+    name: 'take-over',
+    text: takeOver,
+    values: [maxTakeovers, takenLeases],
+  })
+  return { sinks: rows.flatMap(({ sinks }) => sinks), more: rows.some(({ leases }) => leases === takenLeases) }
 }
 
 /** Groups that expire in one statement: each may hold hundreds of deliveries. */

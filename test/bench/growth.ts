@@ -42,7 +42,8 @@ rules:
   - { name: rows, to: [jobs] }
 `
 
-const names = ['accept', 'accept_after_checkpoint', 'path', 'claim', 'claim_retries'] as const
+/** In this order: the last one disturbs what comes after it. */
+const names = ['accept', 'path', 'claim', 'claim_retries', 'accept_after_checkpoint'] as const
 type Name = (typeof names)[number]
 
 /** Events a second, or of the claims milliseconds. */
@@ -61,10 +62,9 @@ export async function runGrowth(bench: Bench): Promise<Result> {
   const grown = await createStore(bench, 'growth_grown')
   try {
     await growStore(bench, grown, events)
-    await accept(grown, tools) // meets each page of the indexes for the first time
-    const pairs: Record<Name, Pair[]> = { accept: [], accept_after_checkpoint: [], path: [], claim: [], claim_retries: [] }
-    for (let repeat = 0; repeat < bench.repeats; repeat++) {
-      for (const name of names) {
+    const pairs: Record<Name, Pair[]> = { accept: [], path: [], claim: [], claim_retries: [], accept_after_checkpoint: [] }
+    for (const name of names) {
+      for (let repeat = 0; repeat < bench.repeats; repeat++) {
         const pair = await compare(bench, name, grown, tools, repeat)
         pairs[name].push(pair)
         bench.say(`growth, ${name}, ${repeat + 1}/${bench.repeats}: empty ${rounded(pair.empty)}, grown ${rounded(pair.grown)}`)
@@ -200,9 +200,9 @@ function resultOf(bench: Bench, pairs: Record<Name, Pair[]>): Result {
 
 const about: Record<Name, string> = {
   accept: 'accepted /s, 64 connections',
-  accept_after_checkpoint: 'the same, 3 s after a checkpoint',
   path: 'events /s to rows of a table',
   claim: `claiming ${claimLimit} of ${pending.toLocaleString('en')}, ms`,
   claim_retries: 'the same, each after a failure, ms',
+  accept_after_checkpoint: 'accepted /s, 3 s after a checkpoint',
 }
-const digits: Record<Name, number> = { accept: 0, accept_after_checkpoint: 0, path: 0, claim: 1, claim_retries: 1 }
+const digits: Record<Name, number> = { accept: 0, path: 0, claim: 1, claim_retries: 1, accept_after_checkpoint: 0 }

@@ -14,7 +14,7 @@ let db: pg.Pool
 
 beforeAll(async () => {
   database = await createTestDatabase()
-  db = new pg.Pool({ connectionString: database.url, max: 2 })
+  db = new pg.Pool({ connectionString: database.url, max: 6 })
 })
 afterAll(async () => {
   await db.end()
@@ -113,6 +113,35 @@ rules: [{ name: all, to: [forward] }]
     expect(bytes).toBeLessThan(maxClaimBytes + 300_000)
     const { deliveries: second } = await claim()
     expect(first.length + second.length).toBe(waiting.rowCount)
+  })
+
+  it('claims of several processes at once cut groups between them, and none is given out twice', async () => {
+    await db.query(`
+      with e as (
+        insert into gemini_relay.events (source, webhook_id, scheme, received_at, body)
+        select 'gemini', 'msg_cut_' || n, 'hmac', now(), '{}' from generate_series(1, 2000) n returning id
+      )
+      insert into gemini_relay.delivery_groups (rule, sink, due_at, expires_at, ids, events)
+      select 'cut', 'forward', clock_timestamp(), now() + interval '1 hour', array_agg(number order by number), array_agg(id order by number)
+      from (select id, nextval('gemini_relay.delivery_rows_id_seq') as number, row_number() over (order by id) / 50 as part from e) d group by part`)
+    const claimed: string[] = []
+    async function claimAll(): Promise<void> {
+      for (let idle = 0; idle < 20;) {
+        const { deliveries } = await claimDeliveries(db, {
+          sink: 'forward',
+          rules: ['cut'],
+          limit: 7,
+          holder: 'test',
+          leaseMs: 60_000,
+          leaseMarginMs: 0,
+        })
+        claimed.push(...deliveries.map(({ stored }) => stored.event.webhook_id))
+        idle = deliveries.length === 0 ? idle + 1 : 0
+      }
+    }
+    await Promise.all(Array.from({ length: 6 }, claimAll))
+    expect(new Set(claimed).size).toBe(2_000)
+    expect(claimed).toHaveLength(2_000)
   })
 
   async function readStates(): Promise<Record<string, string>> {
