@@ -19,6 +19,7 @@ import { embeddedDataDir, startEmbedded } from './store/embedded/index.ts'
 import { migrate } from './store/migrate.ts'
 import { createPool, describeUrl, type Pool } from './store/pool.ts'
 import { createPruner } from './store/prune.ts'
+import { createSession } from './store/session.ts'
 import { verificationOf } from './verify/source.ts'
 import { createVerifier } from './verify/verifier.ts'
 
@@ -80,9 +81,11 @@ export async function serve(options: ServeOptions): Promise<Relay> {
     const pruner = createPruner({ pool: admin, retentionMs: config.retention.events, log })
     lifecycle.onStop('prune', () => pruner.stop())
 
+    // A group that takes longer than this is answered 503: the sender waits only seconds.
+    const session = createSession(pool('accept', 1, 3_000, url, acceptSettings))
+    lifecycle.onStop('accepting session', () => session.release())
     const acceptor = createAcceptor({
-      // A group that takes longer than this is answered 503: the sender waits only seconds.
-      pool: pool('accept', 2, 3_000, url, acceptSettings),
+      session,
       plan,
       horizonMs: (sink) => config.sinks[sink]?.retry.horizon ?? 0,
       desk: deliverer.desk,

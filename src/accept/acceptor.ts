@@ -4,7 +4,7 @@ import type { Log } from '../log.ts'
 import { readEvent } from '../route/event.ts'
 import type { Plan, PlannedDelivery } from '../route/plan.ts'
 import { createGroup } from '../store/group.ts'
-import type { Pool } from '../store/pool.ts'
+import type { Session } from '../store/session.ts'
 import { isBadRow, retryConflicts } from '../store/sqlstate.ts'
 import type { Lease, LeasedDelivery, StoredEvent, VerifiedRequest } from '../types.ts'
 import { commitGroup, type Committed, type CommitOptions } from './commit.ts'
@@ -14,7 +14,7 @@ import type { AcceptResult, AcceptRow } from './row.ts'
 import { bindTokens } from './tokens.ts'
 
 export interface AcceptorOptions {
-  pool: Pool
+  session: Session
   plan: Plan
   /** The retry horizon of a sink, in milliseconds. */
   horizonMs: (sink: string) => number
@@ -47,7 +47,7 @@ const defaultLimits = { waitingRequests: 4_096, waitingBytes: 64 * 1_048_576 }
 const groupLimits = { maxItems: 512, maxBytes: 8 * 1_048_576 }
 
 export function createAcceptor(options: AcceptorOptions): Acceptor {
-  const { pool, plan, desk, log, limits = defaultLimits } = options
+  const { session, plan, desk, log, limits = defaultLimits } = options
   const outage = createOutage({ log })
   let waitingBytes = 0
 
@@ -124,14 +124,13 @@ export function createAcceptor(options: AcceptorOptions): Acceptor {
     }
   }
 
-  async function store(
+  function store(
     rows: readonly AcceptRow[],
     commit: CommitOptions,
-  ): Promise<{ committed: Committed; refused: Set<number> }> {
-    if (!rows.some(({ request }) => request.token !== undefined))
-      return { committed: await commitGroup(pool, rows, commit), refused: new Set() }
-    const client = await pool.connect()
-    try {
+  ): Promise<{ committed: Committed; refused: ReadonlySet<number> }> {
+    return session.use(async (client) => {
+      if (!rows.some(({ request }) => request.token !== undefined))
+        return { committed: await commitGroup(client, rows, commit), refused: new Set() }
       await client.query('begin')
       const refused = await bindTokens(client, rows)
       const kept = [...rows.keys()].filter((n) => !refused.has(n))
@@ -141,12 +140,8 @@ export function createAcceptor(options: AcceptorOptions): Acceptor {
         { ...commit, leased: (row, owed) => commit.leased(kept[row] ?? -1, owed) },
       )
       await client.query('commit')
-      client.release()
       return { committed: renumber(committed, kept), refused }
-    } catch (error) {
-      client.release(true)
-      throw error
-    }
+    })
   }
 
   /** What went in leased starts here; places reserved for what was no new event are given up; the rest is pending. */

@@ -1,7 +1,6 @@
 /** The one statement behind every 2xx: events and the deliveries they owe, a group of requests at a time. */
 import type { ClientBase } from 'pg'
-import { boolArray, byteaArray, int8Array, textArray, timestamptzArray } from '../store/binary-array.ts'
-import type { Pool } from '../store/pool.ts'
+import { boolArray, byteaArray, int8Array, textArray, timestamptz, timestamptzArray } from '../store/binary-array.ts'
 import type { DeliveryGroup } from '../types.ts'
 import type { PlannedDelivery } from '../route/plan.ts'
 import type { AcceptRow } from './row.ts'
@@ -35,61 +34,75 @@ export interface LeasedGroup {
   deliveries: { id: string; row: number }[]
 }
 
-// The CTEs see one snapshot: `new_events` is what this statement inserted, so deliveries exist for new events only. For the
-// joins of unnests hash joins are right, and the planner's guess of ten rows an unnest picks nested ones: see `acceptSettings`.
-const newEvents = `
+const columns = 'source, webhook_id, scheme, type, subject, event_time, received_at, body, claims_metadata'
+
+/** What deliveries of one group have in common: the same parameters for one event and for many. */
+const kindRows = `unnest($10::text[], $11::text[], $12::bool[], $13::int8[]) with ordinality as k (rule, sink, leased, horizon_ms, kind)`
+
+/**
+ * The parts that differ by how many events there are. `numbered` is what this statement inserted, by position in the group: as
+ * the CTEs see one snapshot, deliveries exist for new events only. One event alone comes as plain values, and joins nothing: it is the one
+ * whose sender waits for nothing but the statement.
+ */
+const forms = {
+  one: {
+    numbered: `
+with numbered as (
+  insert into gemini_relay.events (${columns}) values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+  on conflict (source, webhook_id) do nothing returning id, 1::bigint as n
+)`,
+    owing: '',
+    ids: `array[nextval('gemini_relay.delivery_rows_id_seq')]`,
+    events: 'array[o.id]',
+    owed: `numbered o cross join ${kindRows}`,
+    holder: '$14',
+    leaseMs: '$15',
+  },
+  // For joins of unnests hash joins are right, and the planner's guess of ten rows an unnest picks nested ones: see `acceptSettings`.
+  many: {
+    numbered: `
 with new_events as (
-  insert into gemini_relay.events (source, webhook_id, scheme, type, subject, event_time, received_at, body, claims_metadata)
+  insert into gemini_relay.events (${columns})
   select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::timestamptz[], $8::bytea[], $9::bytea[])
   on conflict (source, webhook_id) do nothing
   returning id, source, webhook_id
-)`
-
-/** `n` of the row that each new event was; what is owed, by kind. Of one row alone there is nothing to join. */
-const numbering = {
-  one: {
-    numbered: `
-, numbered as (
-  select id, 1::bigint as n from new_events
-)`,
-    owing: `
-, owing as (
-  select o.kind, array[nextval('gemini_relay.delivery_rows_id_seq')] as ids, array[(select id from numbered)] as events
-  from unnest($10::int8[], $11::int8[]) as o (n, kind) where exists (select from numbered)
-)`,
-  },
-  many: {
-    numbered: `
-, numbered as (
+), numbered as (
   select e.id, g.n from new_events e join unnest($1::text[], $2::text[]) with ordinality as g (source, webhook_id, n) using (source, webhook_id)
 )`,
     owing: `
 , owing as (
   select kind, array_agg(id order by id) as ids, array_agg(event_id order by id) as events from (
     select e.id as event_id, o.kind, nextval('gemini_relay.delivery_rows_id_seq') as id
-    from numbered e join unnest($10::int8[], $11::int8[]) as o (n, kind) using (n) order by e.id
+    from numbered e join unnest($14::int8[], $15::int8[]) as o (n, kind) using (n) order by e.id
   ) d group by kind
 )`,
+    ids: 'o.ids',
+    events: 'o.events',
+    owed: `owing o join ${kindRows} using (kind)`,
+    holder: '$16',
+    leaseMs: '$17',
   },
 }
 
-const newGroups = (lease: string, dueAt: string) => `
+type Form = (typeof forms)[keyof typeof forms]
+
+const newGroups = ({ owing, ids, events, owed }: Form, lease: string, dueAt: string) => `${owing}
 , new_groups as (
   insert into gemini_relay.delivery_groups (rule, sink, lease, due_at, expires_at, ids, events)
-  select k.rule, k.sink, ${lease}, ${dueAt}, clock_timestamp() + k.horizon_ms * interval '1 millisecond', o.ids, o.events
-  from owing o join unnest($12::text[], $13::text[], $14::bool[], $15::int8[]) with ordinality as k (rule, sink, leased, horizon_ms, kind) using (kind)
+  select k.rule, k.sink, ${lease}, ${dueAt}, clock_timestamp() + k.horizon_ms * interval '1 millisecond', ${ids}, ${events}
+  from ${owed}
   returning lease, rule, sink, created_at, expires_at, ids, events
 )`
 
-const pendingGroups = newGroups('null', 'clock_timestamp()')
+const pendingGroups = (form: Form) => newGroups(form, 'null', 'clock_timestamp()')
 
-const leasedGroups = `
+const leasedGroups = (form: Form) => `
 , lease as (
-  select nextval('gemini_relay.lease_numbers') as id where true = any ($14::bool[])
-)${newGroups('case when k.leased then (select id from lease) end', 'case when not k.leased then clock_timestamp() end')}
+  select nextval('gemini_relay.lease_numbers') as id where true = any ($12::bool[])
+)${newGroups(form, 'case when k.leased then (select id from lease) end', 'case when not k.leased then clock_timestamp() end')}
 , new_lease as (
   insert into gemini_relay.leases (id, holder, deadline, deliveries)
-  select lease, $16, clock_timestamp() + $17 * interval '1 millisecond', '{}' from new_groups where lease is not null group by lease
+  select lease, ${form.holder}, clock_timestamp() + ${form.leaseMs} * interval '1 millisecond', '{}' from new_groups where lease is not null group by lease
 )`
 
 const newDead = `
@@ -108,19 +121,19 @@ select null, null, lease, rule, sink, created_at, expires_at, ids, events from n
 
 /** What a group of requests asks of the statement. A part that is not in it costs nothing, and one event alone waits for each. */
 interface Needs {
-  count: 'one' | 'many'
+  count: keyof typeof forms
   owed: 'nothing' | 'pending' | 'leased' | 'dead'
 }
 
 function statementFor({ count, owed }: Needs): { name: string; text: string } {
-  const { numbered, owing } = numbering[count]
+  const form = forms[count]
   const rest = {
     nothing: selectEvents,
-    pending: `${owing}${pendingGroups}${selectEvents}`,
-    leased: `${owing}${leasedGroups}${selectEvents}${selectGroups}`,
-    dead: `${owing}${leasedGroups}${newDead}${selectEvents}${selectGroups}`,
+    pending: `${pendingGroups(form)}${selectEvents}`,
+    leased: `${leasedGroups(form)}${selectEvents}${selectGroups}`,
+    dead: `${leasedGroups(form)}${newDead}${selectEvents}${selectGroups}`,
   }[owed]
-  return { name: `accept ${count} ${owed}`, text: `${newEvents}${numbered}${rest}` }
+  return { name: `accept ${count} ${owed}`, text: `${form.numbered}${rest}` }
 }
 
 type ResultRow =
@@ -141,15 +154,19 @@ type ResultRow =
 export const acceptSettings = '-c enable_nestloop=off'
 
 /** @param rows sorted by (source, webhook_id), each identity once: unsorted concurrent groups that share ids deadlock */
-export async function commitGroup(db: Pool | ClientBase, rows: readonly AcceptRow[], options: CommitOptions): Promise<Committed> {
+export async function commitGroup(db: ClientBase, rows: readonly AcceptRow[], options: CommitOptions): Promise<Committed> {
   const { owed, dead } = sortOwed(rows, options)
-  const needs: Needs = { count: rows.length === 1 ? 'one' : 'many', owed: neededFor(owed, dead) }
+  const [only] = rows
+  const alone = rows.length === 1 && dead.length === 0 ? only : undefined
+  const needs: Needs = { count: alone === undefined ? 'many' : 'one', owed: neededFor(owed, dead) }
+  const withoutDerived = options.withoutDerived ?? false
   const { rows: found } = await db.query<ResultRow>({
     rowMode: 'array',
     ...statementFor(needs),
     values: [
-      ...eventValues(rows, options.withoutDerived ?? false),
-      ...(needs.owed === 'nothing' ? [] : groupValues(owed)),
+      ...(alone === undefined ? eventColumns(rows, withoutDerived) : eventValues(alone, withoutDerived)),
+      ...(needs.owed === 'nothing' ? [] : kindValues(owed)),
+      ...(needs.owed === 'nothing' || needs.count === 'one' ? [] : [int8Array(owed.row), int8Array(owed.kind)]),
       ...(needs.owed === 'leased' || needs.owed === 'dead' ? [options.holder, options.leaseMs] : []),
       ...(needs.owed === 'dead' ? deadValues(dead) : []),
     ],
@@ -206,7 +223,27 @@ function sortOwed(rows: readonly AcceptRow[], { leased, horizonMs }: CommitOptio
   return { owed, dead }
 }
 
-function eventValues(rows: readonly AcceptRow[], withoutDerived: boolean): Buffer[] {
+/** Of one event. Nothing is derived where Postgres refused what was. */
+function eventValues({ request, event, time }: AcceptRow, withoutDerived: boolean): (string | Buffer | null)[] {
+  const { source, webhookId, scheme, receivedAt, body, claimsMetadata } = request
+  const derived = withoutDerived
+    ? { type: null, subject: null, time: null, metadata: null }
+    : { type: event.type, subject: event.subject, time, metadata: metadataBytes(claimsMetadata) }
+  return [
+    source,
+    webhookId,
+    scheme,
+    derived.type,
+    derived.subject,
+    derived.time === null ? null : timestamptz(derived.time),
+    timestamptz(receivedAt),
+    body,
+    derived.metadata,
+  ]
+}
+
+/** Of many: the same, each an array. */
+function eventColumns(rows: readonly AcceptRow[], withoutDerived: boolean): Buffer[] {
   const derived = <T>(value: T): T | null => (withoutDerived ? null : value)
   return [
     textArray(rows.map(({ request }) => request.source)),
@@ -221,10 +258,8 @@ function eventValues(rows: readonly AcceptRow[], withoutDerived: boolean): Buffe
   ]
 }
 
-function groupValues({ kinds, row, kind }: Owed): Buffer[] {
+function kindValues({ kinds }: Owed): Buffer[] {
   return [
-    int8Array(row),
-    int8Array(kind),
     textArray(kinds.map(({ rule }) => rule)),
     textArray(kinds.map(({ sink }) => sink)),
     boolArray(kinds.map(({ leased }) => leased)),

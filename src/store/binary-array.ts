@@ -49,7 +49,18 @@ export function boolArray(values: readonly (boolean | null)[]): Buffer {
 }
 
 export function timestamptzArray(values: readonly (Date | null)[]): Buffer {
-  return fixed(oid.timestamptz, 8, values, (out, value, at) => writeInt8(out, (value.getTime() - postgresEpochMs) * 1_000, at))
+  return fixed(oid.timestamptz, 8, values, writeTimestamptz)
+}
+
+/** One value, no array: `pg` would send a Date as text. */
+export function timestamptz(value: Date): Buffer {
+  const out = Buffer.allocUnsafe(8)
+  writeTimestamptz(out, value, 0)
+  return out
+}
+
+function writeTimestamptz(out: Buffer, value: Date, at: number): number {
+  return writeInt8(out, (value.getTime() - postgresEpochMs) * 1_000, at)
 }
 
 /** As two halves where a number can hold it: a BigInt is an allocation each. */

@@ -10,6 +10,7 @@ import type { AcceptResult } from '../../src/accept/row.ts'
 import { createApp } from '../../src/receive/app.ts'
 import { createCallback } from '../../src/receive/callback.ts'
 import { listen } from '../../src/receive/server.ts'
+import { createSession } from '../../src/store/session.ts'
 import { createVerifier } from '../../src/verify/verifier.ts'
 import { silent, startAcceptor, verified, type TestAcceptor } from '../setup/accepted.ts'
 import { createTestDatabase, type TestDatabase } from '../setup/database.ts'
@@ -472,8 +473,9 @@ describe('deliveries that go in with their event', () => {
   it('are pending with nobody to take them, and leased where a place was reserved', async () => {
     const reserved: string[] = []
     const accepting = await startAcceptor(database.url)
+    const session = createSession(accepting.pool)
     const acceptor = createAcceptor({
-      pool: accepting.pool,
+      session,
       plan: { rules: [], route: () => ['here', 'elsewhere'].map((sink) => ({ rule: 'all', sink })) },
       horizonMs: (sink) => (sink === 'here' ? 60_000 : 1_000),
       desk: {
@@ -502,6 +504,7 @@ describe('deliveries that go in with their event', () => {
       // Every place that was reserved was taken or given back, for the duplicates too.
       expect(reserved).toEqual([])
     } finally {
+      session.release()
       await accepting.close()
     }
   })

@@ -4,6 +4,7 @@ import { pino } from 'pino'
 import { createAcceptor, type Acceptor, type AcceptorOptions } from '../../src/accept/acceptor.ts'
 import { migrate } from '../../src/store/migrate.ts'
 import { createPool, type Pool } from '../../src/store/pool.ts'
+import { createSession } from '../../src/store/session.ts'
 import type { LeasedDelivery, VerifiedRequest } from '../../src/types.ts'
 import { createVerifier } from '../../src/verify/verifier.ts'
 import { secret, signedHeaders, type Sent } from './sender.ts'
@@ -23,8 +24,9 @@ export async function startAcceptor(url: string, odd: Partial<AcceptorOptions> =
   const pool = createPool({ url, part: 'accept', max: 2, statementTimeoutMs: 3_000, log: silent })
   await migrate(pool)
   const handedOver = new Map<string, LeasedDelivery>()
+  const session = createSession(pool)
   const acceptor = createAcceptor({
-    pool,
+    session,
     plan: { rules: [], route: () => [{ rule: 'all', sink: 'jobs' }] },
     horizonMs: () => 600_000,
     desk: {
@@ -51,7 +53,10 @@ export async function startAcceptor(url: string, odd: Partial<AcceptorOptions> =
       if (delivery === undefined) throw new Error(`${request.webhookId} was not handed over`)
       return delivery
     },
-    close: () => pool.end(),
+    async close() {
+      session.release()
+      await pool.end()
+    },
   }
 }
 

@@ -14,7 +14,6 @@ create table events (
   claims_metadata bytea,                   -- user_metadata of a JWT's claims, JSON
   unique (source, webhook_id)
 );
-create index events_received_at on events using brin (received_at);
 
 -- Deliveries are owed by the group: those of one rule and sink that were accepted together are one row until something happens
 -- to them; a claim may take a part of it, which is then a group of its own. Inserting them one by one, and updating each, cost more than the event itself.
