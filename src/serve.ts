@@ -14,6 +14,7 @@ import { createCallback } from './receive/callback.ts'
 import { createReadiness } from './receive/readiness.ts'
 import { listen } from './receive/server.ts'
 import { createSinks } from './sinks/create.ts'
+import { claimSettings } from './store/claim.ts'
 import { waitForDatabase } from './store/connect.ts'
 import { embeddedDataDir, startEmbedded } from './store/embedded/index.ts'
 import { migrate } from './store/migrate.ts'
@@ -76,7 +77,15 @@ export async function serve(options: ServeOptions): Promise<Relay> {
     for (const [name, sink] of sinks) lifecycle.onStop(`sink ${name}`, () => sink.close())
     for (const sink of sinks.values()) await sink.start()
 
-    const deliverer = createDeliverer({ config, sinks, pool: pool('deliver', 4, 15_000, url), url, holder, log })
+    const deliverer = createDeliverer({
+      config,
+      sinks,
+      pool: pool('deliver', 3, 15_000, url),
+      claimPool: pool('claim', 2, 15_000, url, claimSettings),
+      url,
+      holder,
+      log,
+    })
     lifecycle.onStop('deliver', () => deliverer.stop(deadline.signal))
     const pruner = createPruner({ pool: admin, retentionMs: config.retention.events, log })
     lifecycle.onStop('prune', () => pruner.stop())

@@ -19,6 +19,8 @@ export interface DelivererOptions {
   config: Config
   sinks: ReadonlyMap<string, Sink>
   pool: Pool
+  /** For claims, with their settings. */
+  claimPool: Pool
   /** Of the same database, for the listening connection. */
   url: string
   holder: string
@@ -34,7 +36,7 @@ export interface Deliverer {
   stop(deadline: AbortSignal): Promise<void>
 }
 
-export function createDeliverer({ config, sinks, pool, url, holder, log }: DelivererOptions): Deliverer {
+export function createDeliverer({ config, sinks, pool, claimPool, url, holder, log }: DelivererOptions): Deliverer {
   const leases = createLeases({ pool, log })
   const outcomes = createOutcomes({ pool, leases, log })
   const notifier = createNotifier({ url, pool, notified: wake, log })
@@ -54,7 +56,7 @@ export function createDeliverer({ config, sinks, pool, url, holder, log }: Deliv
       sink,
       outcomes,
       async claim(limit) {
-        const claim = await claimDeliveries(pool, { sink: sinkName, rules, limit, holder, leaseMs, leaseMarginMs })
+        const claim = await claimDeliveries(claimPool, { sink: sinkName, rules, limit, holder, leaseMs, leaseMarginMs })
         leases.opened(claim.deliveries)
         return claim
       },

@@ -1,8 +1,6 @@
 /** Claiming: what is due becomes leased to this process, oldest first. */
-import { readEvent } from '../route/event.ts'
-import type { DeliveryGroup, Lease, LeasedDelivery, Scheme, StoredEvent } from '../types.ts'
-import { isObject } from '../verify/envelope.ts'
-import { parseJson } from '../verify/json.ts'
+import type { DeliveryGroup, Lease, LeasedDelivery } from '../types.ts'
+import { readEvents } from './events.ts'
 import type { Pool } from './pool.ts'
 
 export interface ClaimOptions {
@@ -23,8 +21,8 @@ export interface Claim {
 }
 
 /**
- * Bodies in one claim, in bytes, less the last one's: they cross the wire as hex, twice as long, within the statement's
- * timeout. A claim that holds so much has left the rest.
+ * Bodies in one claim, in bytes, less those of the last group: they cross the wire as hex, twice as long, within the statement's
+ * timeout. A group holds no more than this itself, see accept/acceptor.ts. A claim that holds so much has left the rest.
  */
 export const maxClaimBytes = 8 * 1_048_576
 
@@ -34,7 +32,8 @@ const maxGroups = 500
 // Indexes delivery_rows_due and delivery_groups_due (sink, rule, due_at, id): one short range a rule of each, oldest first, flat
 // whatever the backlog. How many groups are enough is looked up before any is locked. A group of which only a part fits is cut: the
 // part that is taken becomes a group of its own. Whether it fits is told by the version that was locked, which may be younger than
-// the snapshot: another claim may have cut it meanwhile.
+// the snapshot: another claim may have cut it meanwhile. Nothing here touches a body: the events are read by a second statement, as
+// this one would copy them from step to step.
 const claim = `
 with enough as (
   select r.rule, (
@@ -60,110 +59,84 @@ with enough as (
     order by due_at, id limit e.groups for update skip locked
   ) g
 ), due as (
-  select null::bigint as group_id, id, event_id, rule, replay, attempts, due_at from single
+  select id as group_id, rule, 0 as replay, 0 as attempts, takeovers, created_at, expires_at, due_at, ids, events, size from grouped
   union all
-  select g.id, d.id, d.event_id, g.rule, 0, 0, g.due_at from grouped g cross join unnest(g.ids, g.events) as d (id, event_id)
-), first as (
-  select *, row_number() over (order by due_at, id) as n from due order by due_at, id limit $3
+  select null, rule, replay, attempts, null, null, null, due_at, array[id], array[event_id], 1 from single
+), sized as (
+  select d.*, sum(d.size) over oldest - d.size as before, sum(b.bytes) over oldest - b.bytes as bytes_before
+  from due d cross join lateral (
+    select coalesce(sum(octet_length(e.body)), 0) as bytes from gemini_relay.events e where e.id = any (d.events)
+  ) b window oldest as (order by d.due_at, d.ids[1])
 ), taken as (
-  select * from (
-    select f.*, e.source, e.webhook_id, e.scheme, e.event_time, e.received_at, e.body, e.claims_metadata,
-      coalesce(sum(octet_length(e.body)) over (order by f.n), 0) - coalesce(octet_length(e.body), 0) as before
-    from first f left join gemini_relay.events e on e.id = f.event_id
-  ) sized where before < $6
+  select *, least(size, $3 - before)::int as take from sized where before < $3 and bytes_before < $6
 ), lease as (
   select nextval('gemini_relay.lease_numbers') as id where exists (select from taken)
 ), leased_rows as (
   update gemini_relay.delivery_rows d set state = 'leased', due_at = null, lease = l.id
-  from taken t, lease l where t.group_id is null and d.id = t.id
+  from taken t, lease l where t.group_id is null and d.id = t.ids[1]
   returning d.id
-), part as (
-  select g.id as group_id, array_agg(t.id order by t.n) as ids, array_agg(t.event_id order by t.n) as events, count(*) = g.size as whole
-  from taken t join grouped g on g.id = t.group_id group by g.id, g.size
 ), leased_groups as (
   update gemini_relay.delivery_groups g set lease = l.id, due_at = null
-  from part p, lease l where g.id = p.group_id and p.whole
+  from taken t, lease l where g.id = t.group_id and t.take = t.size
 ), cut as (
-  update gemini_relay.delivery_groups g set ids = g.ids[cardinality(p.ids) + 1:], events = g.events[cardinality(p.ids) + 1:]
-  from part p where g.id = p.group_id and not p.whole
+  update gemini_relay.delivery_groups g set ids = g.ids[t.take + 1:], events = g.events[t.take + 1:]
+  from taken t where g.id = t.group_id and t.take < t.size
 ), cut_off as (
   insert into gemini_relay.delivery_groups (rule, sink, lease, takeovers, created_at, expires_at, ids, events)
-  select g.rule, g.sink, l.id, g.takeovers, g.created_at, g.expires_at, p.ids, p.events
-  from part p join grouped g on g.id = p.group_id, lease l where not p.whole
+  select t.rule, $1, l.id, t.takeovers, t.created_at, t.expires_at, t.ids[:t.take], t.events[:t.take]
+  from taken t, lease l where t.take < t.size
 ), new_lease as (
   insert into gemini_relay.leases (id, holder, deadline, deliveries)
   select l.id, $4, clock_timestamp() + $5 * interval '1 millisecond', coalesce((select array_agg(id) from leased_rows), '{}') from lease l
 )
-select t.id, t.rule, t.replay, t.attempts, l.id as lease, t.group_id, g.created_at, g.expires_at, g.takeovers,
-  t.event_id, t.source, t.webhook_id, t.scheme, t.event_time, t.received_at, t.body, t.claims_metadata,
-  (select count(*) from grouped)::int as groups
-from taken t cross join lease l left join grouped g on g.id = t.group_id where t.source is not null order by t.n`
+select l.id as lease, t.group_id is not null as grouped, t.rule, t.replay, t.attempts, t.created_at, t.expires_at, t.takeovers,
+  array_to_string(t.ids[:t.take], ',') as ids, array_to_string(t.events[:t.take], ',') as events,
+  (select count(*) from grouped)::int as groups, (select count(*) from taken) < (select count(*) from due) as left_out
+from taken t cross join lease l order by t.before`
 
-type ClaimedRow = EventRow & {
-  id: string
+/** Settings of the sessions that run {@link claimDeliveries}: planning it anew each time takes as long as a quarter of it. */
+export const claimSettings = '-c plan_cache_mode=force_generic_plan'
+
+/** A group, or the part of it that is taken, or one delivery that has a row of its own. */
+type ClaimedRow = {
+  lease: string
   rule: string
   replay: number
   attempts: number
-  lease: string
+  /** Decimal digits, between commas. */
+  ids: string
+  events: string
   /** All groups that were looked at. */
   groups: number
-} & ({ group_id: null } | { group_id: string; created_at: Date; expires_at: Date; takeovers: number })
-
-export interface EventRow {
-  event_id: string
-  source: string
-  webhook_id: string
-  scheme: Scheme
-  event_time: Date | null
-  received_at: Date
-  body: Buffer
-  claims_metadata: Buffer | null
-}
+  /** Whether a bound left something that was looked at. */
+  left_out: boolean
+} & ({ grouped: false } | { grouped: true; created_at: Date; expires_at: Date; takeovers: number })
 
 export async function claimDeliveries(
   pool: Pool,
   { sink, rules, limit, holder, leaseMs, leaseMarginMs }: ClaimOptions,
 ): Promise<Claim> {
-  const lease: Lease = { id: '', until: performance.now() + leaseMs - leaseMarginMs }
+  const until = performance.now() + leaseMs - leaseMarginMs
   const { rows } = await pool.query<ClaimedRow>({
     name: 'claim',
     text: claim,
     values: [sink, rules, limit, holder, leaseMs, maxClaimBytes, maxGroups],
   })
-  const groups = new Map<string, DeliveryGroup>()
-  const events = new Map<string, StoredEvent>()
-  let bytes = 0
-  const deliveries = rows.map((row): LeasedDelivery => {
-    lease.id = row.lease
-    bytes += row.body.length
-    let stored = events.get(row.event_id)
-    if (stored === undefined) events.set(row.event_id, (stored = storedEvent(row)))
-    const delivery = { id: row.id, rule: row.rule, sink, replay: row.replay, attempts: row.attempts, stored, lease }
-    return row.group_id === null ? delivery : { ...delivery, group: groupOf(row, groups) }
-  })
-  return { deliveries, more: rows.length === limit || bytes >= maxClaimBytes || (rows[0]?.groups ?? 0) >= maxGroups }
+  const [first] = rows
+  if (first === undefined) return { deliveries: [], more: false }
+  const lease: Lease = { id: first.lease, until }
+  const claimed = rows.map((row) => ({ row, group: groupOf(row), ids: row.ids.split(','), events: row.events.split(',') }))
+  const events = await readEvents(pool, new Set(claimed.flatMap((part) => part.events)))
+  const deliveries = claimed.flatMap(({ row: { rule, replay, attempts }, group, ids, events: eventIds }) =>
+    ids.flatMap((id, n): LeasedDelivery[] => {
+      const stored = events.get(eventIds[n] ?? '')
+      if (stored === undefined) return []
+      return [{ id, rule, sink, replay, attempts, stored, lease, ...(group === undefined ? {} : { group }) }]
+    }),
+  )
+  return { deliveries, more: first.left_out || deliveries.length === limit || first.groups >= maxGroups }
 }
 
-function groupOf(
-  row: { group_id: string; created_at: Date; expires_at: Date; takeovers: number },
-  groups: Map<string, DeliveryGroup>,
-): DeliveryGroup {
-  const known = groups.get(row.group_id)
-  if (known !== undefined) return known
-  const group = { createdAt: row.created_at, expiresAt: row.expires_at, takeovers: row.takeovers }
-  groups.set(row.group_id, group)
-  return group
-}
-
-export function storedEvent(row: EventRow): StoredEvent {
-  const claimsMetadata = row.claims_metadata === null ? undefined : parseJson(row.claims_metadata)
-  const { event, time } = readEvent({
-    source: row.source,
-    webhookId: row.webhook_id,
-    scheme: row.scheme,
-    receivedAt: row.received_at,
-    json: parseJson(row.body),
-    ...(isObject(claimsMetadata) ? { claimsMetadata } : {}),
-  })
-  return { id: row.event_id, event, time: time ?? row.received_at, body: row.body }
+function groupOf(row: ClaimedRow): DeliveryGroup | undefined {
+  return row.grouped ? { createdAt: row.created_at, expiresAt: row.expires_at, takeovers: row.takeovers } : undefined
 }

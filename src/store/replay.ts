@@ -2,10 +2,8 @@
 import type { ClientBase } from 'pg'
 import type { StoredEvent } from '../types.ts'
 import { boolArray, int8Array, textArray } from './binary-array.ts'
-import { storedEvent, type EventRow } from './claim.ts'
+import { eventColumns, storedEvent, type EventRow } from './events.ts'
 import type { Pool } from './pool.ts'
-
-const eventColumns = 'e.id as event_id, e.source, e.webhook_id, e.scheme, e.event_time, e.received_at, e.body, e.claims_metadata'
 
 /** @param ids event numbers or webhook-ids; a webhook-id may name one event in each source */
 export async function findEvents(pool: Pool, ids: readonly string[]): Promise<StoredEvent[]> {
