@@ -15,7 +15,7 @@ export interface BenchPostgres {
 
 /**
  * What a server for this load is given, see docs/operations.md. Durability is untouched: fsync, full_page_writes and
- * synchronous_commit are on. Commit times tell when a row became visible to others.
+ * synchronous_commit are on. Commit times tell when a row was committed; they are taken before the flush.
  */
 const settings = { shared_buffers: '1GB', max_wal_size: '8GB', max_connections: 200, track_commit_timestamp: 'on' }
 
@@ -36,14 +36,12 @@ export async function startPostgres(): Promise<BenchPostgres> {
   const embedded = await startEmbedded({ dataDir, settings })
   const admin = new pg.Client({ connectionString: embedded.url })
   await admin.connect()
-  const values = await Promise.all(
-    told.map(async (name) => {
-      const { rows } = await admin.query<{ value: string }>('select current_setting($1) as value', [name])
-      return `${name} ${rows[0]?.value}`
-    }),
+  const { rows: values } = await admin.query<{ value: string }>(
+    `select name || ' ' || current_setting(name) as value from unnest($1::text[]) as name`,
+    [told],
   )
   return {
-    about: values.join(', '),
+    about: values.map(({ value }) => value).join(', '),
     async createDatabase(name) {
       await admin.query(`drop database if exists ${name} with (force)`)
       await admin.query(`create database ${name}`)

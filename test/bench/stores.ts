@@ -1,5 +1,6 @@
 /** The two stores that `growth` compares: one that is made anew each time, and one that has grown. */
 import pg from 'pg'
+import { claimSettings } from '../../src/store/claim.ts'
 import { createPool, type Pool } from '../../src/store/pool.ts'
 import type { Bench } from './bench.ts'
 import { createJobsTable, type JobsTable } from './jobs-table.ts'
@@ -10,7 +11,7 @@ export interface Store {
   url: string
   client: pg.Client
   jobs: JobsTable
-  /** As a relay would have it. */
+  /** For claims, as a relay has it. */
   pool: Pool
   close(): Promise<void>
 }
@@ -24,7 +25,7 @@ export async function createStore(bench: Bench, name: string): Promise<Store> {
   await relay.stop()
   const client = new pg.Client({ connectionString: url })
   await client.connect()
-  const pool = createPool({ url, part: 'bench', max: 1, statementTimeoutMs: 15_000, log: silent })
+  const pool = createPool({ url, part: 'bench', max: 1, statementTimeoutMs: 15_000, settings: claimSettings, log: silent })
   return {
     url,
     client,
