@@ -122,19 +122,19 @@ select null, null, lease, rule, sink, created_at, expires_at, ids, events from n
 /** What a group of requests asks of the statement. A part that is not in it costs nothing, and one event alone waits for each. */
 interface Needs {
   count: keyof typeof forms
-  owed: 'nothing' | 'pending' | 'leased' | 'dead'
+  owed: keyof ReturnType<typeof statementsOf>
 }
 
-function statementFor({ count, owed }: Needs): { name: string; text: string } {
-  const form = forms[count]
-  const rest = {
-    nothing: selectEvents,
-    pending: `${pendingGroups(form)}${selectEvents}`,
-    leased: `${leasedGroups(form)}${selectEvents}${selectGroups}`,
-    dead: `${leasedGroups(form)}${newDead}${selectEvents}${selectGroups}`,
-  }[owed]
-  return { name: `accept ${count} ${owed}`, text: `${form.numbered}${rest}` }
+function statementsOf(form: Form) {
+  return {
+    nothing: `${form.numbered}${selectEvents}`,
+    pending: `${form.numbered}${pendingGroups(form)}${selectEvents}`,
+    leased: `${form.numbered}${leasedGroups(form)}${selectEvents}${selectGroups}`,
+    dead: `${form.numbered}${leasedGroups(form)}${newDead}${selectEvents}${selectGroups}`,
+  }
 }
+
+const statements = { one: statementsOf(forms.one), many: statementsOf(forms.many) }
 
 type ResultRow =
   | [n: string, eventId: string, null, null, null, null, null, null, null]
@@ -162,7 +162,8 @@ export async function commitGroup(db: ClientBase, rows: readonly AcceptRow[], op
   const withoutDerived = options.withoutDerived ?? false
   const { rows: found } = await db.query<ResultRow>({
     rowMode: 'array',
-    ...statementFor(needs),
+    name: `accept ${needs.count} ${needs.owed}`,
+    text: statements[needs.count][needs.owed],
     values: [
       ...(alone === undefined ? eventColumns(rows, withoutDerived) : eventValues(alone, withoutDerived)),
       ...(needs.owed === 'nothing' ? [] : kindValues(owed)),
