@@ -36,14 +36,10 @@ function respond(ctx: Koa.Context): void {
     if (body instanceof Readable) return void pipeline(body, response, (error) => error && ctx.onerror(error))
     if (bodiless.has(ctx.status)) return void response.end()
     if (body === null || body === undefined) ctx.type = 'text'
-    const content =
-      typeof body === 'string' || Buffer.isBuffer(body)
-        ? body
-        : body === null || body === undefined
-          ? ctx.message
-          : JSON.stringify(body)
-    response.setHeader('Content-Length', Buffer.byteLength(content))
-    response.end(content) // for a HEAD Node leaves it out
+    const content = body ?? ctx.message
+    const payload = typeof content === 'string' || Buffer.isBuffer(content) ? content : JSON.stringify(content)
+    response.setHeader('Content-Length', Buffer.byteLength(payload))
+    response.end(payload) // for a HEAD Node leaves it out
   } catch (error) {
     ctx.onerror(error instanceof Error ? error : new Error(String(error)))
   }
