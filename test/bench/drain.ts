@@ -10,9 +10,10 @@ import { startGenerator, type Generator } from './generator.ts'
 import { startKafka, type BenchKafka } from './kafka-topic.ts'
 import { startOutage, type Outage, type SinkType } from './outages.ts'
 import { median, quantile, rounded } from './statistics.ts'
+import { fromEnv } from './trial.ts'
 
 /** Gathered in an outage; fewer for a short look. */
-const deliveries = Number(process.env['BENCH_DRAIN_DELIVERIES'] ?? 200_000)
+const deliveries = fromEnv('BENCH_DRAIN_DELIVERIES', 200_000)
 
 /** What a busy sender sends, and far from what the relay can take: the time of an answer is that of the work, not of a queue. */
 const traffic: Traffic = { perSecond: 300, connections: 16 }

@@ -9,12 +9,12 @@ import { startGenerator, type Generator, type Slice } from './generator.ts'
 import { jobsSink } from './jobs-table.ts'
 import { publishKeys, type Keys } from './keys.ts'
 import { forgetOwed, seedPending } from './seed.ts'
-import { startRelay } from './servers.ts'
+import { startRelay, yamlHead } from './servers.ts'
 import { median, rounded } from './statistics.ts'
 import { createStore, growStore, type Store } from './stores.ts'
+import { fromEnv } from './trial.ts'
 
-/** The environment's value, for a short look; what is claimed is measured with the default. */
-const events = Number(process.env['BENCH_EVENTS'] ?? 5_000_000)
+const events = fromEnv('BENCH_EVENTS', 5_000_000)
 
 const connections = 64
 const warmUpSeconds = 3
@@ -32,11 +32,7 @@ const claimLimit = 500
 const claims = pending / claimLimit
 const firstClaims = 5
 
-const pathYaml = `
-server: { host: 127.0.0.1, port: 0 }
-database: { url: "\${DATABASE_URL}" }
-sources: { gemini: { path: /webhooks/gemini, static: { secrets: ["\${SECRET}"] } } }
-sinks:
+const pathYaml = `${yamlHead}sinks:
   ${jobsSink()}
 rules:
   - { name: rows, to: [jobs] }

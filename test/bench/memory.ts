@@ -3,11 +3,11 @@ import { prepare, spread } from './accept.ts'
 import type { Bench, Result } from './bench.ts'
 import { startGenerator, type Generator } from './generator.ts'
 import { residentMb } from './resident.ts'
-import { startRelay } from './servers.ts'
+import { startRelay, yamlHead } from './servers.ts'
 import { median, rounded } from './statistics.ts'
+import { fromEnv } from './trial.ts'
 
-/** The environment's value, for a short look; what is claimed is measured with the default. */
-const backlog = Number(process.env['BENCH_BACKLOG'] ?? 500_000)
+const backlog = fromEnv('BENCH_BACKLOG', 500_000)
 const steps = 5
 const step = backlog / steps
 
@@ -17,11 +17,7 @@ const stepSeconds = 600
 const sampleMs = 50
 
 /** Nobody listens there: what is accepted stays pending. */
-const yaml = `
-server: { host: 127.0.0.1, port: 0 }
-database: { url: "\${DATABASE_URL}" }
-sources: { gemini: { path: /webhooks/gemini, static: { secrets: ["\${SECRET}"] } } }
-sinks:
+const yaml = `${yamlHead}sinks:
   down: { type: http, url: "http://127.0.0.1:9/", allow_private: true }
 rules:
   - { name: everything, to: [down] }

@@ -4,7 +4,7 @@ import { startHttpReceiver } from './http-receiver.ts'
 import { createJobsTable, jobsSink } from './jobs-table.ts'
 import type { BenchKafka } from './kafka-topic.ts'
 import { startPipedRelay } from './piped-relay.ts'
-import { startRelay, type Target } from './servers.ts'
+import { startRelay, type Target, yamlHead } from './servers.ts'
 import { startKafkaProxy } from '../setup/kafka-proxy.ts'
 
 export interface Outage {
@@ -25,11 +25,7 @@ export type SinkType = 'table' | 'kafka' | 'http' | 'log'
 const impatient = 'retry: { initial: 500ms, max: 1s }, breaker: { failures: 1, cooldown: 500ms, max: 1s }'
 
 function yaml(name: string, sink: string): string {
-  return `
-server: { host: 127.0.0.1, port: 0 }
-database: { url: "\${DATABASE_URL}" }
-sources: { gemini: { path: /webhooks/gemini, static: { secrets: ["\${SECRET}"] } } }
-sinks:
+  return `${yamlHead}sinks:
   ${sink}
 rules:
   - { name: everything, to: [${name}] }

@@ -4,7 +4,7 @@ import type { Bench } from './bench.ts'
 import { startGenerator, type Generator, type Slice } from './generator.ts'
 import { createJobsTable, jobsSink, type JobsTable } from './jobs-table.ts'
 import { startKafka, type BenchKafka, type Topic } from './kafka-topic.ts'
-import { startRelay, startServer, type Target } from './servers.ts'
+import { startRelay, startServer, type Target, yamlHead } from './servers.ts'
 
 export interface PathRig {
   generator: Generator
@@ -18,11 +18,7 @@ export interface PathRig {
 
 function yaml(brokers: readonly string[]): string {
   const kafka = brokers.length > 0
-  return `
-server: { host: 127.0.0.1, port: 0 }
-database: { url: "\${DATABASE_URL}" }
-sources: { gemini: { path: /webhooks/gemini, static: { secrets: ["\${SECRET}"] } } }
-sinks:
+  return `${yamlHead}sinks:
   ${jobsSink()}
   ${kafka ? `stream: { type: kafka, brokers: ["${brokers.join('", "')}"], topic: path }` : ''}
 rules:

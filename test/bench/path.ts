@@ -9,9 +9,7 @@ import { timeToSinks, type Latencies, type ToSink } from './path-latency.ts'
 import { ceilingSlice, startPathRig, type PathRig } from './path-rig.ts'
 import { sustain, type Sustained } from './path-sustained.ts'
 import { median, rounded } from './statistics.ts'
-
-/** The environment's value, for a short look; what is claimed is measured with the default. */
-const fromEnv = (name: string, standard: number): number => Number(process.env[name] ?? standard)
+import { fromEnv } from './trial.ts'
 
 const sustainedSeconds = fromEnv('BENCH_PATH_SECONDS', 60)
 const latencySeconds = fromEnv('BENCH_PATH_LATENCY_SECONDS', 10)

@@ -11,6 +11,13 @@ export interface Target {
 
 export const secret = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo='
 
+/** What the configurations of most benchmarks begin with. */
+export const yamlHead = `
+server: { host: 127.0.0.1, port: 0 }
+database: { url: "\${DATABASE_URL}" }
+sources: { gemini: { path: /webhooks/gemini, static: { secrets: ["\${SECRET}"] } } }
+`
+
 /** @param env `DATABASE_URL` and `SECRET`, where the server takes them */
 export async function startServer(file: 'ceiling' | 'handwritten', env: Record<string, string> = {}): Promise<Target> {
   const child = fork(new URL(`./${file}.js`, import.meta.url), { env: { PATH: process.env['PATH'], ...env } })

@@ -1,11 +1,10 @@
 /** How long the shipped configuration takes from the command to the first 200 of /readyz. */
 import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { get } from 'node:http'
-import { createServer } from 'node:net'
-import { once } from 'node:events'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { freePorts } from '../setup/free-ports.ts'
 import { launchRelay } from '../setup/relay-process.ts'
 import { root } from '../setup/root.ts'
 import { spread } from './accept.ts'
@@ -58,7 +57,7 @@ function emptyDirectory(): string {
 
 /** @returns seconds */
 async function start(env: Record<string, string>): Promise<number> {
-  const port = await freePort()
+  const [port = 0] = await freePorts(1)
   const begun = performance.now()
   const relay = launchRelay({
     yaml,
@@ -87,16 +86,6 @@ async function statusOf(port: number): Promise<number | undefined> {
       resolve(response.statusCode)
     }).on('error', () => resolve(undefined))
   })
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  await once(server, 'close')
-  if (address === null || typeof address === 'string') throw new Error('no free port')
-  return address.port
 }
 
 function resultOf(bench: Bench, { existing, freshEmbedded, embeddedAgain }: Times): Result {

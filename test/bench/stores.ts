@@ -5,7 +5,7 @@ import { createPool, type Pool } from '../../src/store/pool.ts'
 import type { Bench } from './bench.ts'
 import { createJobsTable, type JobsTable } from './jobs-table.ts'
 import { seedDelivered } from './seed.ts'
-import { startRelay } from './servers.ts'
+import { startRelay, yamlHead } from './servers.ts'
 
 export interface Store {
   url: string
@@ -21,7 +21,7 @@ export async function createStore(bench: Bench, name: string): Promise<Store> {
   const url = await bench.postgres.createDatabase(name)
   // First: once the relay's schema is there, it is the first of the search path of a user of the same name.
   const jobs = await createJobsTable(url)
-  const relay = await startRelay(bareYaml, url)
+  const relay = await startRelay(yamlHead, url)
   await relay.stop()
   const client = new pg.Client({ connectionString: url })
   await client.connect()
@@ -43,12 +43,6 @@ export async function growStore(bench: Bench, store: Store, events: number): Pro
   await seedDelivered(store.client, { rule: 'rows', sink: 'jobs', events })
   bench.say(`growth: ${events} events and deliveries stored in ${Math.round((performance.now() - started) / 1_000)} s`)
 }
-
-const bareYaml = `
-server: { host: 127.0.0.1, port: 0 }
-database: { url: "\${DATABASE_URL}" }
-sources: { gemini: { path: /webhooks/gemini, static: { secrets: ["\${SECRET}"] } } }
-`
 
 const ignore = (): void => {}
 const silent = { debug: ignore, info: ignore, warn: ignore, error: ignore }
