@@ -14,11 +14,10 @@ import { createCallback } from './receive/callback.ts'
 import { createReadiness } from './receive/readiness.ts'
 import { listen } from './receive/server.ts'
 import { createSinks } from './sinks/create.ts'
-import { claimSettings } from './store/claim.ts'
 import { waitForDatabase } from './store/connect.ts'
 import { embeddedDataDir, startEmbedded } from './store/embedded/index.ts'
 import { migrate } from './store/migrate.ts'
-import { createPool, describeUrl, type Pool } from './store/pool.ts'
+import { createPool, describeUrl, keptPlans, type Pool } from './store/pool.ts'
 import { createPruner } from './store/prune.ts'
 import { createSession } from './store/session.ts'
 import { verificationOf } from './verify/source.ts'
@@ -80,8 +79,8 @@ export async function serve(options: ServeOptions): Promise<Relay> {
     const deliverer = createDeliverer({
       config,
       sinks,
-      pool: pool('deliver', 3, 15_000, url),
-      claimPool: pool('claim', 2, 15_000, url, claimSettings),
+      pool: pool('deliver', 3, 15_000, url, keptPlans),
+      claimPool: pool('claim', 2, 15_000, url, keptPlans),
       url,
       holder,
       log,

@@ -4,13 +4,14 @@ import type { TableShape } from './table-shape.ts'
 
 // `"relay …"` has a space, which no column of a sink can have: no name of a user's is in the way.
 // In the relay's own database the rows count as delivered in the same transaction, and only those whose lease still holds.
-// A delivery of a group gets its row here; the lock on its lease keeps a takeover away until this is committed.
+// A delivery of a group gets its row here; the lock on its lease keeps a takeover away until this is committed. Leases as one array:
+// joined, each would be compared with each delivery as often as statistics call their table small.
 const fenced = {
   parameters: ', $5::text[], $6::text[], $7::timestamptz[], $8::timestamptz[], $9::int8[]',
   names: ['"relay rule"', '"relay sink"', '"relay created"', '"relay expires"', '"relay takeovers"'],
   done: `
 ), held as (
-  select id from gemini_relay.leases where id in (select "relay lease" from incoming where "relay created" is not null) for key share
+  select id from gemini_relay.leases where id = any ((select array_agg(distinct "relay lease") from incoming where "relay created" is not null)::int8[]) for key share
 ), changed as (
   update gemini_relay.delivery_rows d
     set state = 'delivered', attempts = d.attempts + 1, ended_at = clock_timestamp(), code = null, message = null

@@ -94,9 +94,6 @@ select l.id as lease, t.group_id is not null as grouped, t.rule, t.replay, t.att
   (select count(*) from grouped)::int as groups, (select count(*) from taken) < (select count(*) from due) as left_out
 from taken t cross join lease l order by t.before`
 
-/** Settings of the sessions that run {@link claimDeliveries}: planning it anew each time takes as long as a quarter of it. */
-export const claimSettings = '-c plan_cache_mode=force_generic_plan'
-
 /** A group, or the part of it that is taken, or one delivery that has a row of its own. */
 type ClaimedRow = {
   lease: string

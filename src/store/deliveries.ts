@@ -52,7 +52,7 @@ with ended as (
       $8::int8[], $9::text[], $10::text[], $11::timestamptz[], $12::timestamptz[], $13::int8[])
     as e (id, lease, state, delay_ms, attempted, code, message, event_id, rule, sink, created_at, expires_at, takeovers)
 ), held as (
-  select id from gemini_relay.leases where id in (select lease from ended where created_at is not null) for key share
+  select id from gemini_relay.leases where id = any ((select array_agg(distinct lease) from ended where created_at is not null)::int8[]) for key share
 ), changed as (
   update gemini_relay.delivery_rows d set ${changedColumns.map((column, n) => `${column} = ${changedValues[n]}`).join(', ')}
   from ended e where e.created_at is null and d.id = e.id and d.lease = e.lease and d.state = 'leased'

@@ -44,6 +44,12 @@ export function createPool({ url, part, max, statementTimeoutMs, lockTimeoutMs, 
   return pool
 }
 
+/**
+ * For sessions that reach rows by number or by a short ordered range of an index, hundreds at once: one plan, made once; no table read
+ * from end to end, and no backlog sorted to find its oldest, because either looked small when the plan was made.
+ */
+export const keptPlans = '-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_sort=off'
+
 /** In the URL, because what a URL says goes before what the client's options say: ours follow those it holds. */
 function withSettings(url: string, settings: string): string {
   const parsed = new URL(withHost(url))

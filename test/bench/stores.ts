@@ -1,7 +1,6 @@
 /** The two stores that `growth` compares: one that is made anew each time, and one that has grown. */
 import pg from 'pg'
-import { claimSettings } from '../../src/store/claim.ts'
-import { createPool, type Pool } from '../../src/store/pool.ts'
+import { createPool, keptPlans, type Pool } from '../../src/store/pool.ts'
 import type { Bench } from './bench.ts'
 import { createJobsTable, type JobsTable } from './jobs-table.ts'
 import { seedDelivered } from './seed.ts'
@@ -25,7 +24,7 @@ export async function createStore(bench: Bench, name: string): Promise<Store> {
   await relay.stop()
   const client = new pg.Client({ connectionString: url })
   await client.connect()
-  const pool = createPool({ url, part: 'bench', max: 1, statementTimeoutMs: 15_000, settings: claimSettings, log: silent })
+  const pool = createPool({ url, part: 'bench', max: 1, statementTimeoutMs: 15_000, settings: keptPlans, log: silent })
   return {
     url,
     client,
