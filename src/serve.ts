@@ -4,6 +4,7 @@ import { hostname } from 'node:os'
 import { createAcceptor } from './accept/acceptor.ts'
 import { acceptSettings } from './accept/commit.ts'
 import type { LoadedConfig } from './config/load.ts'
+import { keepsOrder } from './config/schema.ts'
 import { createDeliverer } from './deliver/deliverer.ts'
 import { leaseMarginMs, leaseMs } from './deliver/leases.ts'
 import type { RefusalCode } from './errors.ts'
@@ -96,6 +97,7 @@ export async function serve(options: ServeOptions): Promise<Relay> {
       session,
       plan,
       horizonMs: (sink) => config.sinks[sink]?.retry.horizon ?? 0,
+      ordered: (sink) => keepsOrder(config.sinks[sink]),
       desk: deliverer.desk,
       holder,
       leaseMs,

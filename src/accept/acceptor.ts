@@ -18,6 +18,8 @@ export interface AcceptorOptions {
   plan: Plan
   /** The retry horizon of a sink, in milliseconds. */
   horizonMs: (sink: string) => number
+  /** Whether a sink keeps the order of its subjects. */
+  ordered: (sink: string) => boolean
   desk: LeaseDesk
   holder: string
   leaseMs: number
@@ -106,6 +108,7 @@ export function createAcceptor(options: AcceptorOptions): Acceptor {
       holder: options.holder,
       leaseMs: options.leaseMs,
       horizonMs: options.horizonMs,
+      ordered: options.ordered,
       leased: (row, owed) => reserved[row]?.[owed] ?? false,
       withoutDerived,
     }

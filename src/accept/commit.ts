@@ -11,6 +11,8 @@ export interface CommitOptions {
   leaseMs: number
   /** From creation to `expires_at` of this sink's deliveries, in milliseconds. */
   horizonMs: (sink: string) => number
+  /** Whether this sink keeps the order of its subjects: what it is owed waits as single rows. */
+  ordered: (sink: string) => boolean
   /** Whether the owed delivery `owed` of row `row` goes in leased to this process. */
   leased: (row: number, owed: number) => boolean
   /** Store type, subject, time and claims as null: for a row that Postgres refused with them. */
@@ -105,11 +107,14 @@ const leasedGroups = (form: Form) => `
   select lease, ${form.holder}, clock_timestamp() + ${form.leaseMs} * interval '1 millisecond', '{}' from new_groups where lease is not null group by lease
 )`
 
-const newDead = `
-, new_dead as (
-  insert into gemini_relay.delivery_rows (event_id, rule, sink, state, expires_at, ended_at, code, message)
-  select e.id, d.rule, d.sink, 'dead', clock_timestamp(), clock_timestamp(), d.code, d.message
-  from numbered e join unnest($18::int8[], $19::text[], $20::text[], $21::text[], $22::text[]) as d (n, rule, sink, code, message) using (n)
+const newRows = `
+, new_rows as (
+  insert into gemini_relay.delivery_rows (event_id, rule, sink, subject, state, due_at, expires_at, ended_at, code, message)
+  select e.id, d.rule, d.sink, d.subject, case when d.code is null then 'pending' else 'dead' end,
+    case when d.code is null then clock_timestamp() end, clock_timestamp() + d.horizon_ms * interval '1 millisecond',
+    case when d.code is not null then clock_timestamp() end, d.code, d.message
+  from numbered e join unnest($18::int8[], $19::text[], $20::text[], $21::text[], $22::int8[], $23::text[], $24::text[]) with ordinality
+    as d (n, rule, sink, subject, horizon_ms, code, message, position) using (n) order by e.id, d.position
 )`
 
 const selectEvents = `
@@ -130,7 +135,7 @@ function statementsOf(form: Form) {
     nothing: `${form.numbered}${selectEvents}`,
     pending: `${form.numbered}${pendingGroups(form)}${selectEvents}`,
     leased: `${form.numbered}${leasedGroups(form)}${selectEvents}${selectGroups}`,
-    dead: `${form.numbered}${leasedGroups(form)}${newDead}${selectEvents}${selectGroups}`,
+    rows: `${form.numbered}${leasedGroups(form)}${newRows}${selectEvents}${selectGroups}`,
   }
 }
 
@@ -155,10 +160,10 @@ export const acceptSettings = '-c enable_nestloop=off'
 
 /** @param rows sorted by (source, webhook_id), each identity once: unsorted concurrent groups that share ids deadlock */
 export async function commitGroup(db: ClientBase, rows: readonly AcceptRow[], options: CommitOptions): Promise<Committed> {
-  const { owed, dead } = sortOwed(rows, options)
+  const { owed, singles } = sortOwed(rows, options)
   const [only] = rows
-  const alone = rows.length === 1 && dead.length === 0 ? only : undefined
-  const needs: Needs = { count: alone === undefined ? 'many' : 'one', owed: neededFor(owed, dead) }
+  const alone = rows.length === 1 && singles.length === 0 ? only : undefined
+  const needs: Needs = { count: alone === undefined ? 'many' : 'one', owed: neededFor(owed, singles) }
   const withoutDerived = options.withoutDerived ?? false
   const { rows: found } = await db.query<ResultRow>({
     rowMode: 'array',
@@ -168,15 +173,15 @@ export async function commitGroup(db: ClientBase, rows: readonly AcceptRow[], op
       ...(alone === undefined ? eventColumns(rows, withoutDerived) : eventValues(alone, withoutDerived)),
       ...(needs.owed === 'nothing' ? [] : kindValues(owed)),
       ...(needs.owed === 'nothing' || needs.count === 'one' ? [] : [int8Array(owed.row), int8Array(owed.kind)]),
-      ...(needs.owed === 'leased' || needs.owed === 'dead' ? [options.holder, options.leaseMs] : []),
-      ...(needs.owed === 'dead' ? deadValues(dead) : []),
+      ...(needs.owed === 'leased' || needs.owed === 'rows' ? [options.holder, options.leaseMs] : []),
+      ...(needs.owed === 'rows' ? singleValues(singles) : []),
     ],
   })
   return committedOf(found)
 }
 
-function neededFor({ kinds }: Owed, dead: readonly Dead[]): Needs['owed'] {
-  if (dead.length > 0) return 'dead'
+function neededFor({ kinds }: Owed, singles: readonly Single[]): Needs['owed'] {
+  if (singles.length > 0) return 'rows'
   if (kinds.length === 0) return 'nothing'
   return kinds.some(({ leased }) => leased) ? 'leased' : 'pending'
 }
@@ -196,24 +201,37 @@ interface Owed {
   kind: number[]
 }
 
-type Dead = Extract<PlannedDelivery, { dead: unknown }> & { row: number }
+/** A delivery that has a row of its own from the start: born dead, or of a sink that keeps the order of its subjects. */
+interface Single {
+  row: number
+  rule: string
+  sink: string
+  /** Of one that waits for its turn. */
+  subject: string | null
+  horizonMs: number
+  dead: { code: string; message: string } | undefined
+}
 
-function sortOwed(rows: readonly AcceptRow[], { leased, horizonMs }: CommitOptions): { owed: Owed; dead: Dead[] } {
+function sortOwed(rows: readonly AcceptRow[], { leased, horizonMs, ordered }: CommitOptions): { owed: Owed; singles: Single[] } {
   const owed: Owed = { kinds: [], row: [], kind: [] }
-  const dead: Dead[] = []
+  const singles: Single[] = []
   // By identity: a plan gives the same object for the same rule and sink.
   const numbers = { leased: new Map<PlannedDelivery, number>(), pending: new Map<PlannedDelivery, number>() }
   for (const [n, row] of rows.entries()) {
     for (const [position, delivery] of row.owed.entries()) {
+      const { rule, sink } = delivery
       if ('dead' in delivery) {
-        dead.push({ ...delivery, row: n + 1 })
+        singles.push({ row: n + 1, rule, sink, subject: null, horizonMs: 0, dead: delivery.dead })
+        continue
+      }
+      if (ordered(sink)) {
+        singles.push({ row: n + 1, rule, sink, subject: row.event.subject, horizonMs: horizonMs(sink), dead: undefined })
         continue
       }
       const isLeased = leased(n, position)
       const known = isLeased ? numbers.leased : numbers.pending
       let kind = known.get(delivery)
       if (kind === undefined) {
-        const { rule, sink } = delivery
         kind = owed.kinds.push({ rule, sink, leased: isLeased, horizonMs: horizonMs(sink) })
         known.set(delivery, kind)
       }
@@ -221,7 +239,7 @@ function sortOwed(rows: readonly AcceptRow[], { leased, horizonMs }: CommitOptio
       owed.kind.push(kind)
     }
   }
-  return { owed, dead }
+  return { owed, singles }
 }
 
 /** Of one event. Nothing is derived where Postgres refused what was. */
@@ -268,13 +286,15 @@ function kindValues({ kinds }: Owed): Buffer[] {
   ]
 }
 
-function deadValues(dead: readonly Dead[]): Buffer[] {
+function singleValues(singles: readonly Single[]): Buffer[] {
   return [
-    int8Array(dead.map(({ row }) => row)),
-    textArray(dead.map(({ rule }) => rule)),
-    textArray(dead.map(({ sink }) => sink)),
-    textArray(dead.map((delivery) => delivery.dead.code)),
-    textArray(dead.map((delivery) => delivery.dead.message.replaceAll('\0', '\uFFFD'))),
+    int8Array(singles.map(({ row }) => row)),
+    textArray(singles.map(({ rule }) => rule)),
+    textArray(singles.map(({ sink }) => sink)),
+    textArray(singles.map(({ subject }) => subject)),
+    int8Array(singles.map((single) => single.horizonMs)),
+    textArray(singles.map(({ dead }) => dead?.code ?? null)),
+    textArray(singles.map(({ dead }) => dead?.message.replaceAll('\0', '\uFFFD') ?? null)),
   ]
 }
 

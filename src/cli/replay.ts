@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import { loadConfig, type LoadedConfig } from '../config/load.ts'
+import { keepsOrder } from '../config/schema.ts'
 import { notifyBacklog } from '../deliver/notify.ts'
 import { RelayError } from '../errors.ts'
 import type { Pool } from '../store/pool.ts'
@@ -107,6 +108,7 @@ async function insert(
         eventId: id,
         ...delivery,
         horizonMs: config.sinks[delivery.sink]?.retry.horizon ?? 0,
+        ordered: keepsOrder(config.sinks[delivery.sink]),
       })),
   )
   const deliveries = await insertReplayed(pool, planned.flat())

@@ -2,7 +2,7 @@
 import type { Path } from './issues.ts'
 import { isMap } from './raw.ts'
 
-const perDelivery = ['thread', 'update', 'mentions', 'order', 'value', 'headers']
+const perDelivery = ['thread', 'update', 'mentions', 'value', 'headers']
 
 /** `*` is any one step. */
 const laterPaths: readonly Path[] = [

@@ -64,6 +64,13 @@ function delivery(defaults: { concurrency: number; batch: number; timeout: numbe
   }
 }
 
+const order = z
+  .enum(['subject'])
+  .optional()
+  .describe(
+    'subject: one event of a job after the other, in the order they were accepted; one that fails holds back its own job only.',
+  )
+
 const slackSink = z.strictObject({
   type: z.literal('slack'),
   token: nonEmpty
@@ -73,6 +80,7 @@ const slackSink = z.strictObject({
   text: nonEmpty.default('{{ event.type }} {{ event.subject }}').describe('Liquid. A rule may say its own.'),
   blocks: z.array(z.unknown()).optional().describe('Block Kit blocks; strings in them are Liquid.'),
   api_url: z.url().optional().describe('Base of the Web API, for a local stand-in. Default https://slack.com/api/.'),
+  order,
   ...delivery({ concurrency: 1, batch: 1, timeout: 10_000 }),
   rate: rate.default({ count: 1, perMs: 1_000 }).describe('Per channel and process. Slack allows about one message a second.'),
 })
@@ -101,6 +109,7 @@ const kafkaSink = z.strictObject({
   topic: kafkaTopic.optional().describe('A rule may name another.'),
   key: nonEmpty.default('event.subject').describe('CEL for the record key.'),
   format: z.enum(['json', 'cloudevents']).default('json'),
+  order,
   ...delivery({ concurrency: 2, batch: 500, timeout: 20_000 }),
 })
 
@@ -135,6 +144,7 @@ const httpSink = z.strictObject({
   url: z.url({ protocol: /^https?$/ }),
   secret: nonEmpty.optional().describe('whsec_…: signs each request as a Standard Webhook.'),
   allow_private: flag.default(false).describe('Permit private, loopback and link-local addresses.'),
+  order,
   ...delivery({ concurrency: 8, batch: 1, timeout: 15_000 }),
 })
 
@@ -229,3 +239,8 @@ export type TargetConfig = z.output<typeof targetSchema>
 export type Retry = z.output<typeof retrySchema>
 export type Breaker = z.output<typeof breakerSchema>
 export type Rate = z.output<typeof rate>
+
+/** Whether deliveries of one job go to the sink one after the other. Tables keep what is newest whatever the order, and have no such setting. */
+export function keepsOrder(sink: SinkConfig | undefined): boolean {
+  return sink !== undefined && 'order' in sink && sink.order === 'subject'
+}

@@ -1,9 +1,10 @@
 /** deliver: everything between a committed delivery and its outcome. */
 import type { LeaseDesk } from '../accept/desk.ts'
-import type { Config } from '../config/schema.ts'
+import { keepsOrder, type Config } from '../config/schema.ts'
 import { whenAborted } from '../lifecycle.ts'
 import type { Log } from '../log.ts'
 import type { Sink } from '../sinks/sink.ts'
+import { claimHeads } from '../store/claim-ordered.ts'
 import { claimDeliveries } from '../store/claim.ts'
 import { findPendingPairs } from '../store/deliveries.ts'
 import type { Pool } from '../store/pool.ts'
@@ -48,6 +49,7 @@ export function createDeliverer({ config, sinks, pool, claimPool, url, holder, l
     const sink = sinks.get(sinkName)
     const sinkConfig = config.sinks[sinkName]
     if (sink === undefined || sinkConfig === undefined) throw new Error(`no sink ${sinkName}`)
+    const claimFrom = keepsOrder(sinkConfig) ? claimHeads : claimDeliveries
     return createLane({
       name,
       sinkName,
@@ -56,11 +58,12 @@ export function createDeliverer({ config, sinks, pool, claimPool, url, holder, l
       sink,
       outcomes,
       async claim(limit) {
-        const claim = await claimDeliveries(claimPool, { sink: sinkName, rules, limit, holder, leaseMs, leaseMarginMs })
+        const claim = await claimFrom(claimPool, { sink: sinkName, rules, limit, holder, leaseMs, leaseMarginMs })
         leases.opened(claim.deliveries)
         return claim
       },
       overloaded: () => notifier.notify(sinkName),
+      followersDue: () => wake(sinkName),
       log,
     })
   }

@@ -5,7 +5,7 @@
 import { messageOf } from '../errors.ts'
 import { whenAborted } from '../lifecycle.ts'
 import type { Log } from '../log.ts'
-import type { SinkConfig } from '../config/schema.ts'
+import { keepsOrder, type SinkConfig } from '../config/schema.ts'
 import { internalFailure, isRetryable, type Sink } from '../sinks/sink.ts'
 import type { Claim } from '../store/claim.ts'
 import type { Failure, LeasedDelivery, Outcome } from '../types.ts'
@@ -29,6 +29,8 @@ export interface LaneOptions {
   claim(limit: number): Promise<Claim>
   /** Deliveries went in as pending because there was no room here: others may help. */
   overloaded(): void
+  /** Of a sink that keeps order: what waited for deliveries of this lane may be due now, here or in another lane of the sink. */
+  followersDue(): void
   log: Log
   random?: () => number
 }
@@ -64,6 +66,7 @@ const maxClaim = 1_000
 export function createLane(options: LaneOptions): Lane {
   const { name, config, sink, outcomes, log, random = Math.random } = options
   const now = () => performance.now()
+  const ordered = keepsOrder(config)
   const breaker = createBreaker(config.breaker, now)
   const pace = createPace(config.rate, now)
   const capacity = config.rate === undefined ? config.concurrency * config.batch : ratedCapacity(pace, config)
@@ -161,7 +164,8 @@ export function createLane(options: LaneOptions): Lane {
     // The place stays taken until the outcome is written: while Postgres is away nothing new is attempted.
     await Promise.all(batch.map((delivery, index) => settle(delivery, results[index] ?? internalFailure('no outcome'))))
     underWay.delete(trying)
-    pump()
+    if (ordered) options.followersDue()
+    else pump()
   }
 
   function noteHealth(results: readonly Outcome[]): void {
@@ -221,6 +225,8 @@ export function createLane(options: LaneOptions): Lane {
     rules: options.rules,
     start: pump,
     reserve() {
+      // Whose turn it is only Postgres knows.
+      if (ordered) return false
       if (stopping || backlog || breaker.state() !== 'closed' || now() < pausedUntil) return false
       if (queue.length + reserved >= capacity) {
         backlog = true

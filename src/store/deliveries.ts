@@ -45,7 +45,8 @@ const changedColumns = Object.keys(outcome)
 const changedValues = Object.values(outcome)
 
 // A delivery of a group gets its row here, if its lease still stands: the lock keeps a takeover away until this is committed.
-// An id that has a row already was written by an earlier try whose answer was lost.
+// An id that has a row already was written by an earlier try whose answer was lost. Where a sink keeps order, the next of the subject is
+// due, even if a claim that runs at this moment is putting it off.
 const end = `
 with ended as (
   select * from unnest($1::int8[], $2::int8[], $3::text[], $4::int8[], $5::bool[], $6::text[], $7::text[],
@@ -56,7 +57,13 @@ with ended as (
 ), changed as (
   update gemini_relay.delivery_rows d set ${changedColumns.map((column, n) => `${column} = ${changedValues[n]}`).join(', ')}
   from ended e where e.created_at is null and d.id = e.id and d.lease = e.lease and d.state = 'leased'
-  returning d.id, d.attempts, e.attempted, e.code, e.message
+  returning d.id, d.attempts, e.attempted, e.code, e.message, d.sink, d.subject, d.state
+), woken as (
+  update gemini_relay.delivery_rows n set due_at = statement_timestamp() from changed c
+  where c.subject is not null and c.state in ('delivered', 'dead') and n.state = 'pending' and n.id = (
+    select o.id from gemini_relay.delivery_rows o
+    where o.sink = c.sink and o.subject = c.subject and o.state in ('pending', 'leased') and o.id > c.id order by o.id limit 1
+  )
 ), made as (
   insert into gemini_relay.delivery_rows (id, event_id, rule, sink, lease, takeovers, created_at, expires_at, ${changedColumns.join(', ')})
   overriding system value
@@ -67,7 +74,7 @@ with ended as (
   on conflict (id) do nothing
   returning id
 ), written as (
-  select * from changed
+  select id, attempts, attempted, code, message from changed
   union all
   select e.id, e.attempted::int, e.attempted, e.code, e.message from ended e join made using (id)
 ), logged as (

@@ -49,21 +49,25 @@ export interface ReplayedDelivery {
   rule: string
   sink: string
   horizonMs: number
+  /** Whether its sink keeps the order of its subjects. */
+  ordered: boolean
   dead?: { code: string; message: string }
 }
 
 // Two replays at once take the same number: the second adds nothing, which is what it wanted. The lock keeps the events from being
 // pruned meanwhile.
 const insertReplays = `
-insert into gemini_relay.delivery_rows (event_id, rule, sink, replay, state, due_at, expires_at, ended_at, code, message)
-select r.event_id, r.rule, r.sink,
+insert into gemini_relay.delivery_rows (event_id, rule, sink, subject, replay, state, due_at, expires_at, ended_at, code, message)
+select r.event_id, r.rule, r.sink, case when r.ordered and not r.dead then coalesce(e.subject, e.webhook_id) end,
   coalesce((select max(d.replay) from gemini_relay.delivery_rows d where d.event_id = r.event_id and d.rule = r.rule and d.sink = r.sink), 0) + 1,
   case when r.dead then 'dead' else 'pending' end,
   case when not r.dead then clock_timestamp() end,
   clock_timestamp() + r.horizon_ms * interval '1 millisecond',
   case when r.dead then clock_timestamp() end, r.code, r.message
-from unnest($1::int8[], $2::text[], $3::text[], $4::int8[], $5::bool[], $6::text[], $7::text[]) as r (event_id, rule, sink, horizon_ms, dead, code, message)
-join (select id from gemini_relay.events where id = any ($1::int8[]) for key share) e on e.id = r.event_id
+from unnest($1::int8[], $2::text[], $3::text[], $4::int8[], $5::bool[], $6::text[], $7::text[], $8::bool[])
+  with ordinality as r (event_id, rule, sink, horizon_ms, dead, code, message, ordered, position)
+join (select id, subject, webhook_id from gemini_relay.events where id = any ($1::int8[]) for key share) e on e.id = r.event_id
+order by r.position
 on conflict do nothing`
 
 /** @returns how many were made */
@@ -76,6 +80,7 @@ export async function insertReplayed(pool: Pool | ClientBase, deliveries: readon
     boolArray(deliveries.map(({ dead }) => dead !== undefined)),
     textArray(deliveries.map(({ dead }) => dead?.code ?? null)),
     textArray(deliveries.map(({ dead }) => dead?.message ?? null)),
+    boolArray(deliveries.map(({ ordered }) => ordered)),
   ])
   return rowCount ?? 0
 }

@@ -478,6 +478,7 @@ describe('deliveries that go in with their event', () => {
       session,
       plan: { rules: [], route: () => ['here', 'elsewhere'].map((sink) => ({ rule: 'all', sink })) },
       horizonMs: (sink) => (sink === 'here' ? 60_000 : 1_000),
+      ordered: () => false,
       desk: {
         reserve: (_, sink) => sink === 'here' && reserved.push(sink) > 0,
         cancel: (_, sink) => void reserved.splice(reserved.indexOf(sink), 1),

@@ -88,7 +88,9 @@ describe('pruning', () => {
   it('never takes what is owed by one rule of many, or again by a replay', async () => {
     const id = await event(400, 'delivered')
     const { rows } = await db.query<{ id: string }>('select id from gemini_relay.events where webhook_id = $1', [id])
-    await insertReplayed(accepting.pool, [{ eventId: rows[0]?.id ?? '', rule: 'all', sink: 'jobs', horizonMs: 60_000 }])
+    await insertReplayed(accepting.pool, [
+      { eventId: rows[0]?.id ?? '', rule: 'all', sink: 'jobs', horizonMs: 60_000, ordered: false },
+    ])
     expect(await prune()).toBe(0)
     expect(await left()).toEqual([id])
   })
@@ -99,7 +101,9 @@ describe('pruning', () => {
     const replaying = await db.connect()
     try {
       await replaying.query('begin')
-      await insertReplayed(replaying, [{ eventId: rows[0]?.id ?? '', rule: 'all', sink: 'jobs', horizonMs: 60_000 }])
+      await insertReplayed(replaying, [
+        { eventId: rows[0]?.id ?? '', rule: 'all', sink: 'jobs', horizonMs: 60_000, ordered: false },
+      ])
       const pruning = prune()
       expect(await pruning).toBe(0)
       await replaying.query('commit')

@@ -29,6 +29,7 @@ export async function startAcceptor(url: string, odd: Partial<AcceptorOptions> =
     session,
     plan: { rules: [], route: () => [{ rule: 'all', sink: 'jobs' }] },
     horizonMs: () => 600_000,
+    ordered: () => false,
     desk: {
       reserve: () => true,
       cancel() {},

@@ -501,7 +501,7 @@ describe('what a later version will have is said to be missing rather than missp
     ])
   })
 
-  test.each(['thread', 'update', 'mentions', 'order', 'value', 'headers'])('%s, of a sink or in a rule', (key) => {
+  test.each(['thread', 'update', 'mentions', 'value', 'headers'])('%s, of a sink or in a rule', (key) => {
     expect(issuesAtMarks(`sources: {}\nsinks: { t: { type: log, ¶${key}: x } }`)).toEqual([`\`${key}\` is not in this version`])
     expect(issuesAtMarks(withRules(`  - { name: a, to: [{ sink: trace, ¶${key}: x }] }`))).toEqual([
       `\`${key}\` is not in this version`,

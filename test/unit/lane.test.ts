@@ -46,6 +46,7 @@ beforeEach(async () => {
         everyClaim.push(claim)
       }),
     overloaded() {},
+    followersDue() {},
     log: silent,
   })
   lane.start()

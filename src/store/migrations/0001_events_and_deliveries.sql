@@ -56,12 +56,14 @@ create table delivery_rows (
   ended_at     timestamptz,
   code         text,
   message      text,
+  subject      text,                       -- of a sink that keeps the order of its subjects: see claim-ordered.ts
   check ((state = 'pending') = (due_at is not null)),
   check (state <> 'leased' or lease is not null)
 ) with (fillfactor = 95);
 create index delivery_rows_event on delivery_rows (event_id);
 create unique index delivery_rows_replay on delivery_rows (event_id, rule, sink, replay) where replay > 0;
 create index delivery_rows_due on delivery_rows (sink, rule, due_at, id) where due_at is not null;
+create index delivery_rows_subject on delivery_rows (sink, subject, id) where subject is not null and state in ('pending', 'leased');
 create index delivery_rows_expiry on delivery_rows (expires_at) where due_at is not null;
 
 -- code is null on the usual way, so this index costs only what failed.
