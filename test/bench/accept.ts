@@ -7,7 +7,7 @@ import { startGenerator, type Generator, type Prepare, type Slice } from './gene
 import { publishKeys, type Keys } from './keys.ts'
 import type { Scheme } from './requests.ts'
 import { secret, startRelay, startServer, type Target } from './servers.ts'
-import { measured, median, rounded } from './statistics.ts'
+import { median, rounded, spread } from './statistics.ts'
 
 /** Two rules on every event, to sinks where nobody listens: each event owes two deliveries, and none is made. */
 export const acceptYaml = (jwksUri: string): string => `
@@ -213,12 +213,6 @@ function rowOf(connections: number, { relay, ceiling, handwritten }: Slices, rat
     ),
     String(rates.p99_over_handwritten),
   ]
-}
-
-/** `median (min–max)` */
-export function spread(values: readonly number[], digits: number): string {
-  const { median: middle, min, max } = measured(values)
-  return `${middle.toFixed(digits)} (${min.toFixed(digits)}–${max.toFixed(digits)})`
 }
 
 function costOf(connections: number, { relay, ceiling, handwritten }: Slices): string[] {

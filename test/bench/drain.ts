@@ -3,13 +3,12 @@
  * does to accepting. Not measured is Slack: its limit of one message a second and channel is the bound, whatever we do.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { spread } from './accept.ts'
 import type { Bench, Result, Table } from './bench.ts'
 import { acceptIdle, drainOnce, type Drained, type Traffic } from './drain-once.ts'
 import { startGenerator, type Generator } from './generator.ts'
 import { startKafka, type BenchKafka } from './kafka-topic.ts'
 import { startOutage, type Outage, type SinkType } from './outages.ts'
-import { median, quantile, rounded } from './statistics.ts'
+import { median, quantile, rounded, spread } from './statistics.ts'
 import { fromEnv } from './trial.ts'
 
 /** Gathered in an outage; fewer for a short look. */

@@ -3,14 +3,14 @@
  * that holds millions of events, in turn.
  */
 import { claimDeliveries } from '../../src/store/claim.ts'
-import { acceptYaml, prepare, spread } from './accept.ts'
+import { acceptYaml, prepare } from './accept.ts'
 import type { Bench, Result } from './bench.ts'
 import { startGenerator, type Generator, type Slice } from './generator.ts'
 import { jobsSink } from './jobs-table.ts'
 import { publishKeys, type Keys } from './keys.ts'
 import { forgetOwed, seedPending } from './seed.ts'
 import { startRelay, yamlHead } from './servers.ts'
-import { median, rounded } from './statistics.ts'
+import { median, rounded, spread } from './statistics.ts'
 import { createStore, growStore, type Store } from './stores.ts'
 import { fromEnv } from './trial.ts'
 

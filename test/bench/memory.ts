@@ -1,10 +1,10 @@
 /** How large the relay gets while a sink is down and more and more is owed to it. */
-import { prepare, spread } from './accept.ts'
+import { prepare } from './accept.ts'
 import type { Bench, Result } from './bench.ts'
 import { startGenerator, type Generator } from './generator.ts'
 import { residentMb } from './resident.ts'
 import { startRelay, yamlHead } from './servers.ts'
-import { median, rounded } from './statistics.ts'
+import { median, rounded, spread } from './statistics.ts'
 import { fromEnv } from './trial.ts'
 
 const backlog = fromEnv('BENCH_BACKLOG', 500_000)

@@ -2,13 +2,12 @@
  * The full way of an event, from the request to a row of a table and a record of a Kafka topic: how many a second for as
  * long as it is asked, and how long one takes from its 2xx to each sink.
  */
-import { spread } from './accept.ts'
 import type { Bench, Result, Table } from './bench.ts'
 import type { Slice } from './generator.ts'
 import { timeToSinks, type Latencies, type ToSink } from './path-latency.ts'
 import { ceilingSlice, startPathRig, type PathRig } from './path-rig.ts'
 import { sustain, type Sustained } from './path-sustained.ts'
-import { median, rounded } from './statistics.ts'
+import { median, rounded, spread } from './statistics.ts'
 import { fromEnv } from './trial.ts'
 
 const sustainedSeconds = fromEnv('BENCH_PATH_SECONDS', 60)

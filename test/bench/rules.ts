@@ -7,9 +7,8 @@ import { eventTypes, exampleEvent } from '../../src/emulator/catalog.ts'
 import { readEvent } from '../../src/route/event.ts'
 import { compileRules, type Plan } from '../../src/route/plan.ts'
 import type { RelayEvent } from '../../src/types.ts'
-import { spread } from './accept.ts'
 import type { Bench, Result } from './bench.ts'
-import { median, rounded } from './statistics.ts'
+import { median, rounded, spread } from './statistics.ts'
 
 const ruleCounts = [1, 10, 100, 1_000]
 /** In one measurement; made a few at a time, because keeping them all would be most of what is measured. */

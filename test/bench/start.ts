@@ -7,10 +7,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { freePorts } from '../setup/free-ports.ts'
 import { launchRelay } from '../setup/relay-process.ts'
 import { root } from '../setup/root.ts'
-import { spread } from './accept.ts'
 import type { Bench, Result } from './bench.ts'
 import { secret } from './servers.ts'
-import { median, rounded } from './statistics.ts'
+import { median, rounded, spread } from './statistics.ts'
 
 const yaml = readFileSync(join(root, 'config/relay.yaml'), 'utf8')
 

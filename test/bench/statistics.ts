@@ -29,3 +29,9 @@ export function quantile(sorted: ArrayLike<number>, part: number): number {
 export function rounded(value: number): number {
   return Number.isFinite(value) ? Number(value.toPrecision(3)) : value
 }
+
+/** `median (min–max)` */
+export function spread(values: readonly number[], digits: number): string {
+  const { median: middle, min, max } = measured(values)
+  return `${middle.toFixed(digits)} (${min.toFixed(digits)}–${max.toFixed(digits)})`
+}
