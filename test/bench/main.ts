@@ -9,6 +9,7 @@ import { runMemory } from './memory.ts'
 import { runPath } from './path.ts'
 import { startPostgres } from './postgres.ts'
 import { runRules } from './rules.ts'
+import { runSoak } from './soak.ts'
 import { runStart } from './start.ts'
 import { rounded } from './statistics.ts'
 
@@ -18,6 +19,7 @@ const benchmarks: readonly Benchmark[] = [
   { name: 'drain', about: 'deliveries a second after an outage of a sink, and accepting meanwhile', run: runDrain },
   { name: 'growth', about: 'accepting, carrying and claiming with 5,000,000 events stored', run: runGrowth },
   { name: 'memory', about: 'resident size while 500,000 deliveries wait for a sink', run: runMemory },
+  { name: 'soak', about: 'ten minutes at full load: events a second and resident size, late beside early', run: runSoak },
   { name: 'start', about: 'seconds until the relay is ready', run: runStart },
   { name: 'rules', about: 'routing time of 1, 10, 100 and 1,000 rules', run: runRules },
 ]

@@ -9,6 +9,7 @@ import { startRelay, startServer, type Target, yamlHead } from './servers.ts'
 export interface PathRig {
   generator: Generator
   relay: Target
+  databaseUrl: string
   ceiling: Target
   table: JobsTable
   /** undefined: there is no broker, and every event goes to the table alone. */
@@ -16,9 +17,16 @@ export interface PathRig {
   stop(): Promise<void>
 }
 
-function yaml(brokers: readonly string[]): string {
+export interface PathRigOptions {
+  /** Further parts of the relay's configuration, in YAML. */
+  more?: string
+  /** Done to the relay's database before the relay starts on it. */
+  prepareDatabase?: (url: string) => Promise<void>
+}
+
+function yaml(brokers: readonly string[], more: string): string {
   const kafka = brokers.length > 0
-  return `${yamlHead}sinks:
+  return `${yamlHead}${more}sinks:
   ${jobsSink()}
   ${kafka ? `stream: { type: kafka, brokers: ["${brokers.join('", "')}"], topic: path }` : ''}
 rules:
@@ -27,7 +35,7 @@ rules:
 `
 }
 
-export async function startPathRig(bench: Bench): Promise<PathRig> {
+export async function startPathRig(bench: Bench, { more = '', prepareDatabase }: PathRigOptions = {}): Promise<PathRig> {
   const stops: (() => Promise<void>)[] = []
   const stop = async () => {
     for (const release of stops.splice(0).toReversed()) await release()
@@ -35,20 +43,21 @@ export async function startPathRig(bench: Bench): Promise<PathRig> {
   try {
     const found = await startKafka()
     const broker = 'missing' in found ? undefined : found
-    if ('missing' in found) bench.say(`path: to the table alone, there is no Kafka: ${found.missing}`)
+    if ('missing' in found) bench.say(`to the table alone, there is no Kafka: ${found.missing}`)
     if (broker !== undefined) stops.push(() => broker.stop())
     const topic = await broker?.createTopic('path')
     const databaseUrl = await bench.postgres.createDatabase('path')
     const table = await createJobsTable(databaseUrl)
     stops.push(() => table.close())
-    const relay = await startRelay(yaml(broker?.brokers ?? []), databaseUrl)
+    await prepareDatabase?.(databaseUrl)
+    const relay = await startRelay(yaml(broker?.brokers ?? [], more), databaseUrl)
     stops.push(() => relay.stop())
     const ceiling = await startServer('ceiling')
     stops.push(() => ceiling.stop())
     const generator = startGenerator()
     stops.push(() => generator.stop())
     const kafka = broker === undefined || topic === undefined ? undefined : { broker, topic }
-    return { generator, relay, ceiling, table, kafka, stop }
+    return { generator, relay, databaseUrl, ceiling, table, kafka, stop }
   } catch (error) {
     await stop()
     throw error
