@@ -10,13 +10,15 @@ const nonEmpty = z.string().min(1)
 
 const postgresUrlError = {
   error:
-    'expected a URL such as postgres://user:password@host:5432/database, with `/`, `?`, `#` and `@` of a password percent-encoded',
+    'expected a URL such as postgres://user:password@host:5432/database, with `/`, `?`, `#`, `@` and `%` of a password percent-encoded',
 }
 
 /** A URL of a Unix socket names no host: postgres://user:password@/database?host=/run/postgresql. */
 const postgresUrl = z
   .string()
   .regex(/^postgres(ql)?:\/\/./, postgresUrlError)
+  // With a stray `%` the client encodes the whole text once more, and looks for a host of another name.
+  .refine((url) => !/%(?![0-9a-f]{2})/i.test(url), postgresUrlError)
   .refine((url) => URL.canParse(url.replace('@/', '@socket/')), postgresUrlError)
 
 /** Seconds a lease lasts bound an attempt: one must end well before the other. See deliver/leases.ts. */

@@ -252,7 +252,11 @@ describe('a mistake in the shape', () => {
     ['retention: { events: ¶24h }\nsources: {}', '`events`: at least 48h: a sender may repeat a webhook-id for that long'],
     [
       'database: { url: ¶"postgres://u:with/slash@h/d" }\nsources: {}',
-      '`url`: expected a URL such as postgres://user:password@host:5432/database, with `/`, `?`, `#` and `@` of a password percent-encoded',
+      '`url`: expected a URL such as postgres://user:password@host:5432/database, with `/`, `?`, `#`, `@` and `%` of a password percent-encoded',
+    ],
+    [
+      'database: { url: ¶"postgres://u:100%@h/d" }\nsources: {}',
+      '`url`: expected a URL such as postgres://user:password@host:5432/database, with `/`, `?`, `#`, `@` and `%` of a password percent-encoded',
     ],
     ['sources:¶\nsinks: {}', '`sources` has no value'],
     ['¶sinks: {}', '`sources` is missing'],
