@@ -37,12 +37,21 @@ export function generateSecret(): string {
 /** A private key from a file: a JWK, whose `kid` is kept, or PEM. */
 export async function readSigningKey(text: string): Promise<SigningKey> {
   const isJwk = text.trimStart().startsWith('{')
-  const jwk: JWK = isJwk ? JSON.parse(text) : {}
+  const jwk: JWK = isJwk ? parseJwk(text) : {}
   const privateKey = isJwk ? createPrivateKey({ key: { ...jwk }, format: 'jwk' }) : createPrivateKey(text)
   const alg = algorithmOf(privateKey)
   const publicJwk = { ...(await exportJWK(createPublicKey(privateKey))), alg, use: 'sig' }
   const kid = jwk.kid ?? (await calculateJwkThumbprint(publicJwk))
   return { alg, kid, privateKey, publicJwk: { ...publicJwk, kid } }
+}
+
+/** The parser's own message quotes what stands around its mistake, which is the key. */
+function parseJwk(text: string): JWK {
+  try {
+    return JSON.parse(text)
+  } catch {
+    throw new Error('it begins like a JWK, and is not JSON')
+  }
 }
 
 function algorithmOf({ asymmetricKeyType: type, asymmetricKeyDetails: details }: KeyObject): SigningAlgorithm {

@@ -7,6 +7,7 @@ import { messageOf } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { Clock, LeasedDelivery, Outcome } from '../types.ts'
 import { decodeSecret } from '../verify/secrets.ts'
+import { createConceal, secretsOfUrl } from './conceal.ts'
 import { withDeadline } from './deadline.ts'
 import { AddressRefused, guardedLookup, lookupAll, refuseLiteral, socketLookup, type Lookup } from './http-address.ts'
 import { oneByOne } from './one-by-one.ts'
@@ -46,6 +47,7 @@ export function createHttpSink({ name, config, log, lookup = lookupAll, now = Da
   const url = new URL(config.url)
   const host = url.hostname.replace(/^\[|\]$/g, '')
   const key = config.secret === undefined ? undefined : decodeSecret(config.secret, `sink ${name}: secret`)
+  const conceal = createConceal([config.secret ?? '', config.secret?.replace(/^whsec_/, '') ?? '', ...secretsOfUrl(url)])
   // The agent is this sink's own, so that every connection it keeps was opened through this sink's look-up.
   const options = { keepAlive: true, lookup: config.allow_private ? socketLookup(lookup) : guardedLookup(lookup) }
   const agent = url.protocol === 'https:' ? new HttpsAgent(options) : new HttpAgent(options)
@@ -60,7 +62,10 @@ export function createHttpSink({ name, config, log, lookup = lookupAll, now = Da
       outgoing.on('error', reject)
       outgoing.on('response', (response) => {
         const { statusCode: status = 0, headers: received } = response
-        readText(response).then((text) => resolve({ status, retryAfter: received['retry-after'], text }), reject)
+        readText(response).then(
+          (text) => resolve({ status, retryAfter: received['retry-after'], text: printable(conceal(text)) }),
+          reject,
+        )
       })
       outgoing.end(body)
     })
@@ -128,7 +133,7 @@ function outcomeOf({ status, retryAfter, text }: Answer, host: string, now: numb
   return failed('rejected', message)
 }
 
-/** The start of a body as printable text; it is given up beyond its bounds, and never fails: the status has spoken already. */
+/** The start of a body; it is given up beyond its bounds, and never fails: the status has spoken already. */
 function readText(response: IncomingMessage): Promise<string> {
   return new Promise((resolve) => {
     const chunks: Buffer[] = []
@@ -143,11 +148,12 @@ function readText(response: IncomingMessage): Promise<string> {
     response.on('error', giveUp)
     response.on('close', () => {
       clearTimeout(timer)
-      resolve(printable(Buffer.concat(chunks).subarray(0, maxResponseBytes).toString('utf8')))
+      resolve(Buffer.concat(chunks).subarray(0, maxResponseBytes).toString('utf8'))
     })
   })
 }
 
+/** On one line, and short. */
 function printable(text: string): string {
   const plain = text.replaceAll(/[\p{C}\p{Z}]+/gu, ' ').trim()
   return plain.slice(0, shownCharacters).replace(/[\uD800-\uDBFF]$/, '')

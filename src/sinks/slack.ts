@@ -5,6 +5,7 @@ import { RelayError, messageOf } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { TemplateError, compileText, compileTextTree } from '../route/template.ts'
 import type { Failure, LeasedDelivery, Outcome, RelayEvent } from '../types.ts'
+import { createConceal } from './conceal.ts'
 import { withDeadline } from './deadline.ts'
 import { oneByOne } from './one-by-one.ts'
 import { rateLimitPauseMs, retryAfterMs } from './retry-after.ts'
@@ -45,8 +46,8 @@ interface Seen {
 export function createSlackSink({ name, config, targets, log }: SlackSinkOptions): Sink {
   const messages = new Map(targets.map(({ rule, target }) => [rule, compileMessage(name, config, rule, target)]))
   /** Slack's own words are passed on, and could hold anything. */
-  const hide = (text: string) => text.replaceAll(config.token, '[token]')
-  const logger = clientLogger(name, hide, log)
+  const conceal = createConceal([config.token])
+  const logger = clientLogger(name, conceal, log)
 
   async function attempt(delivery: LeasedDelivery, signal: AbortSignal): Promise<Outcome> {
     const message = messages.get(delivery.rule)
@@ -83,8 +84,7 @@ export function createSlackSink({ name, config, targets, log }: SlackSinkOptions
       return { status: 'delivered' }
     } catch (error) {
       if (signal.aborted) return failed('timeout', `Slack did not answer in time (at most ${config.timeout} ms)`)
-      const failure = classify(error, seen, channel, Date.now())
-      return { ...failure, message: hide(failure.message) }
+      return classify(error, seen, channel, conceal, Date.now())
     }
   }
 
@@ -126,9 +126,15 @@ function render({ channel, text, blocks }: Message, { id, stored }: LeasedDelive
 }
 
 /** By status first: the client has no code for a 429 without a readable `Retry-After`, nor for an answer that breaks off. */
-function classify(error: unknown, { called, status, retryAfter }: Seen, channel: string, now: number): Failure {
-  if (!called) return failed('template_error', `no request can be made of the message: ${messageOf(error)}`)
-  if (status === undefined) return failed('unavailable', `Slack cannot be reached: ${reasonOf(error)}`)
+function classify(
+  error: unknown,
+  { called, status, retryAfter }: Seen,
+  channel: string,
+  conceal: (text: string) => string,
+  now: number,
+): Failure {
+  if (!called) return failed('template_error', conceal(`no request can be made of the message: ${messageOf(error)}`))
+  if (status === undefined) return failed('unavailable', conceal(`Slack cannot be reached: ${reasonOf(error)}`))
   if (status === 429) {
     return failed('rate_limited', `Slack answered 429 for channel ${channel}`, rateLimitPauseMs(retryAfter, now))
   }
@@ -137,7 +143,9 @@ function classify(error: unknown, { called, status, retryAfter }: Seen, channel:
   if (status === 408 || status >= 500) return failed('unavailable', `Slack answered ${status}`, retryAfterMs(retryAfter, now))
   if (status !== 200) return failed('rejected', `Slack answered ${status}: check the sink’s \`api_url\``)
   const refusal = platformError(error)
-  if (refusal !== undefined) return slackFailure({ ...refusal, channel })
+  // Before the message is cut to its length: what is left of a token that was cut would not be found.
+  if (refusal !== undefined)
+    return slackFailure({ error: conceal(refusal.error), details: refusal.details.map(conceal), channel })
   return failed('unavailable', 'the answer broke off or is not from Slack’s Web API: the message may have been posted')
 }
 
@@ -166,8 +174,8 @@ function property(value: unknown, key: string): unknown {
 }
 
 /** The client's own lines, at debug and without the token. What it says at debug holds whole messages, and is dropped. */
-function clientLogger(sink: string, hide: (text: string) => string, log: Log): Logger {
-  const line = (...parts: unknown[]) => log.debug({ sink }, hide(`slack client: ${parts.map(String).join(' ')}`))
+function clientLogger(sink: string, conceal: (text: string) => string, log: Log): Logger {
+  const line = (...parts: unknown[]) => log.debug({ sink }, conceal(`slack client: ${parts.map(String).join(' ')}`))
   return {
     debug: nothing,
     info: nothing,

@@ -225,6 +225,23 @@ rules:
     expect(receiver.requests.at(-1)?.headers['webhook-id']).toBe('msg_dead')
   })
 
+  it('shows what a sender made up on one line, without what a terminal obeys', async () => {
+    const type = 'batch.\u001b[2Jgone\r\n\u202ehidden'
+    const { stdout: sent } = await send(type, '--metadata', 'priority=high', '--subject', 'job\u0007\u009b31m', '--json')
+    const { webhook_id } = JSON.parse(sent)
+    const listed = await cli(['deliveries', 'list', '--sink', 'trace', '-c', config.file], env())
+    const [id = ''] =
+      listed.stdout
+        .split('\n')
+        .find((line) => line.includes(webhook_id))
+        ?.split(' ') ?? []
+    const shown = await cli(['deliveries', 'show', id, '-c', config.file], env())
+    for (const { stdout } of [listed, shown]) {
+      expect(stdout).toContain('batch. [2Jgone hidden')
+      expect(stdout.replaceAll('\n', '')).not.toMatch(/[\p{Cc}\p{Cf}]/u)
+    }
+  })
+
   it('replays nothing when one of the events is not known', async () => {
     const { code, stderr } = await cli(['replay', 'msg_unknown', '-c', config.file], env())
     expect([code, stderr]).toEqual([1, expect.stringContaining('msg_unknown')])

@@ -240,6 +240,34 @@ describe('the http sink', () => {
       expect(await deliver()).toMatchObject({ message: `127.0.0.1:${receiver.port} answered 400: no [31m ${'é'.repeat(192)}` })
     })
 
+    test.each([
+      ['Cannot POST /hooks/T0PSECRET%20PATH?key=abc+def%2F123', 'Cannot POST [hidden]'],
+      ['no such hook: T0PSECRET PATH', 'no such hook: [hidden]'],
+      ['{"path":"\\/hooks\\/T0PSECRET%20PATH","key":"abc+def/123"}', '{"path":"\\/hooks\\/[hidden]","key":"[hidden]"}'],
+      [`authorization: Basic ${Buffer.from('token-as-user:hunter 2').toString('base64')}`, 'authorization: Basic [hidden]'],
+      ['token-as-user may not, nor with hunter 2 nor hunter%202', '[hidden] may not, nor with [hidden] nor [hidden]'],
+      [`expected a signature by ${secret}`, 'expected a signature by [hidden]'],
+      [`the key is ${secret.slice(6)}`, 'the key is [hidden]'],
+      [`${'.'.repeat(190)}${secret}`, `${'.'.repeat(190)}[hidden]`],
+    ])('is shown without the secrets of the sink, here in %j', async (body, shown) => {
+      receiver.respond(answerWith(400, {}, body))
+      const at = `127.0.0.1:${receiver.port}`
+      const sink = sinkTo(`http://token-as-user:hunter%202@${at}/hooks/T0PSECRET%20PATH?key=abc+def%2F123`, {
+        config: { secret },
+      })
+      const outcomes = await sink.deliver([leasedDelivery()], never)
+      await sink.close()
+      expect(outcomes).toMatchObject([{ code: 'rejected', message: `${at} answered 400: ${shown}` }])
+    })
+
+    test('is shown with the short words of the URL, which say where and not who', async () => {
+      receiver.respond(answerWith(400, {}, 'POST [/a/hook] takes no hook of version 1'))
+      const sink = sinkTo(`http://127.0.0.1:${receiver.port}/a/hook?v=1`)
+      const [outcome] = await sink.deliver([leasedDelivery()], never)
+      await sink.close()
+      expect(outcome).toMatchObject({ message: expect.stringContaining('POST [/a/hook] takes no hook of version 1') })
+    })
+
     test('that never ends is given up after 64 KiB, and its status counts', async () => {
       let written = 0
       const endless = (status: number) => {

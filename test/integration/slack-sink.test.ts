@@ -354,8 +354,18 @@ describe('the slack sink', () => {
     expect(outcomes).toHaveLength(6)
     expect(JSON.stringify(outcomes)).not.toContain('verysecret')
     const logged = String(lines.read())
-    expect(logged).toContain('slack client: bad [token]')
+    expect(logged).toContain('slack client: bad [hidden]')
     expect(logged).not.toContain('verysecret')
+  })
+
+  test('no part of the token is left where a long message is cut', async () => {
+    const outcomes = []
+    for (let length = 1_700; length < 1_900; length += 5) {
+      const messages = [`${'.'.repeat(length)}${token}`]
+      outcomes.push(await outcomeOn({ kind: 'error', error: 'invalid_auth', more: { response_metadata: { messages } } }))
+    }
+    expect(JSON.stringify(outcomes)).toContain('..[hidd')
+    expect(JSON.stringify(outcomes)).not.toContain(token.slice(0, 6))
   })
 })
 
