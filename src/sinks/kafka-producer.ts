@@ -140,6 +140,7 @@ function createSockets(): { open: ISocketFactory; close: () => void } {
       const name = isIP(host) ? {} : { servername: host }
       const socket = ssl ? connectTls({ host, port, ...name, ...ssl }, onConnect) : connectPlain({ host, port }, onConnect)
       socket.setNoDelay(true).setKeepAlive(true, 60_000)
+      guardReading(socket)
       sockets.add(socket)
       socket.once('close', () => sockets.delete(socket))
       return socket
@@ -149,6 +150,19 @@ function createSockets(): { open: ISocketFactory; close: () => void } {
       // With an error, for that is how kafkajs learns of it and lets go of requests still waiting.
       for (const socket of sockets) socket.destroy(new Error('the connection was given up'))
     },
+  }
+}
+
+/** kafkajs reads answers as they come in, and throws on bytes that no broker sends: that ends the connection, not the process. */
+function guardReading(socket: Socket): void {
+  const emit = socket.emit.bind(socket)
+  socket.emit = (event: string | symbol, ...values: unknown[]) => {
+    try {
+      return emit(event, ...values)
+    } catch (cause) {
+      socket.destroy(new Error('the answer is not that of a Kafka broker', { cause }))
+      return true
+    }
   }
 }
 

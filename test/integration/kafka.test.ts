@@ -1,6 +1,8 @@
 import { execFile } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -383,4 +385,18 @@ async function certificate(): Promise<{ pfx: Buffer; passphrase: string; ca: str
 
 test('a sink that a rule leaves without a topic cannot be made', () => {
   expect(() => openSink({ brokers: ['127.0.0.1:1'] })).toThrow('rule "everything"')
+})
+
+// A response holds at least its number, four bytes: kafkajs reads beyond the end of a shorter one, in the middle of the socket's event.
+test('what is no broker fails the delivery, not the process', async () => {
+  const server = createServer((socket) => {
+    socket.on('error', () => undefined)
+    socket.on('data', () => socket.write(Buffer.from([0, 0, 0, 2, 0, 0])))
+  }).listen(0, '127.0.0.1')
+  onTestFinished(() => void server.close())
+  await once(server, 'listening')
+  const address = server.address()
+  const port = address !== null && typeof address === 'object' ? address.port : 0
+  const sink = openSink({ brokers: [`127.0.0.1:${port}`], topic: 'any', timeout: '2s' })
+  expect(await deliver(sink, leasedDelivery({ rule: 'everything' }))).toEqual([failedWith('unavailable', `127.0.0.1:${port}`)])
 })
