@@ -1,0 +1,168 @@
+/** Everything a run consists of, acquired in order and released in reverse. */
+import { chmodSync, mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createArrivals, type Arrivals } from './arrivals.ts'
+import { relayYaml, webhookPath } from './config.ts'
+import { edgeNames, relayNames, type EdgeName, type RelayName } from './faults.ts'
+import { startGenerator, type Generator } from './generator.ts'
+import { startGuard } from './guard.ts'
+import { startHttpReceiver, type HttpReceiver } from './http-receiver.ts'
+import { startKafkaEnd } from './kafka.ts'
+import { createLedger, type Ledger } from './ledger.ts'
+import { createMessages, type Sinks } from './messages.ts'
+import { buildNextRelease, removeNextRelease } from './next-release.ts'
+import { startPostgres, type ChaosPostgres } from './postgres.ts'
+import { startFaultProxy, type FaultProxy, type Upstream } from './proxy.ts'
+import { createRandom } from './random.ts'
+import { createRelay, type ChaosRelay } from './relay.ts'
+import { createSigner, publishJwks } from './signing.ts'
+import { startSlackEnd, type SlackEnd } from './slack.ts'
+import { createTables, otherDatabase, relayDatabase } from './tables.ts'
+
+export interface Rig {
+  /** Logs of the relays and of Postgres, and the data. */
+  dir: string
+  postgres: ChaosPostgres
+  relays: Record<RelayName, ChaosRelay>
+  /** By edge; `kafka` is missing where there is no broker. */
+  proxies: ReadonlyMap<EdgeName, FaultProxy>
+  receiver: HttpReceiver
+  slack: SlackEnd
+  /** The broker's version, or why there is none. */
+  kafka: string
+  sinks: Sinks
+  arrivals: Arrivals
+  ledger: Ledger
+  builds: { now: string; next: string }
+  startTraffic: () => Generator
+  stop(): Promise<void>
+}
+
+export interface RigOptions {
+  seed: number
+  /** Of the relay under test: `main.js`. */
+  binary: string
+  perSecond: number
+  withKafka: boolean
+  say: (line: string) => void
+}
+
+export async function startRig(options: RigOptions): Promise<Rig> {
+  const releases: (() => unknown)[] = []
+  async function stop(): Promise<void> {
+    for (let release = releases.pop(); release !== undefined; release = releases.pop()) await release()
+  }
+  try {
+    return await acquire(options, (release) => void releases.push(release), stop)
+  } catch (error) {
+    await stop()
+    throw error
+  }
+}
+
+async function acquire(
+  { seed, binary, perSecond, withKafka, say }: RigOptions,
+  onStop: (release: () => unknown) => void,
+  stop: () => Promise<void>,
+): Promise<Rig> {
+  const dir = mkdtempSync(join(tmpdir(), 'gemini-relay-chaos-'))
+  // As root Postgres runs as another user, who has to get through.
+  chmodSync(dir, 0o711)
+  const logs = join(dir, 'logs')
+  mkdirSync(logs)
+  const guard = startGuard()
+  onStop(() => guard.stop())
+  const random = createRandom(seed)
+  const signer = createSigner()
+  const arrivals = createArrivals()
+  const ledger = createLedger()
+
+  say('starting Postgres')
+  const postgres = await startPostgres({ dir, logs, guard })
+  onStop(() => postgres.stop())
+  await createTables((database) => postgres.url(database))
+  const receiver = await startHttpReceiver({ arrivals, secret: signer.keys.secret })
+  onStop(() => receiver.stop())
+  const slack = await startSlackEnd(arrivals)
+  onStop(() => slack.stop())
+  const jwks = await publishJwks(signer.jwks)
+  onStop(() => jwks.stop())
+  if (withKafka) say('starting Kafka')
+  const kafka = withKafka ? await startKafkaEnd(arrivals) : { missing: 'not asked for' }
+  const broker = 'missing' in kafka ? undefined : kafka
+  onStop(() => broker?.stop())
+
+  const relays: Partial<Record<RelayName, ChaosRelay>> = {}
+  const upstreams: Record<EdgeName, Upstream> = {
+    'sender-a': () => relays.a?.port(),
+    'sender-b': () => relays.b?.port(),
+    'postgres-a': () => postgres.port,
+    'postgres-b': () => postgres.port,
+    other: () => postgres.port,
+    http: () => receiver.port,
+    slack: () => slack.port,
+    kafka: () => broker?.upstreamPort,
+  }
+  const proxies = new Map<EdgeName, FaultProxy>()
+  for (const edge of edgeNames) {
+    if (edge === 'kafka' && broker === undefined) continue
+    const proxy = await startFaultProxy(upstreams[edge], edge === 'kafka' ? broker?.proxyPort : 0)
+    proxies.set(edge, proxy)
+    onStop(() => proxy.stop())
+  }
+  const portOf = (edge: EdgeName): number => proxies.get(edge)?.port ?? 0
+
+  const sinks: Sinks = { kafka: broker !== undefined }
+  const configFile = join(logs, 'relay.yaml')
+  const ports = { http: portOf('http'), slack: portOf('slack'), kafka: portOf('kafka') }
+  writeFileSync(configFile, relayYaml({ ports, jwksUri: jwks.url, audience: signer.audience, sinks }))
+  const builds = { now: binary, next: buildNextRelease(binary) }
+  onStop(removeNextRelease)
+
+  function relay(name: RelayName): ChaosRelay {
+    const env = {
+      DATABASE_URL: postgres.url(relayDatabase, portOf(`postgres-${name}`)),
+      OTHER_URL: postgres.url(otherDatabase, portOf('other')),
+      SECRET: signer.keys.secret,
+      FORWARD_SECRET: signer.keys.secret,
+      SLACK_BOT_TOKEN: 'xoxb-chaos',
+    }
+    const made = createRelay({ name, binary, configFile, env, logs, guard })
+    relays[name] = made
+    onStop(() => made.kill())
+    return made
+  }
+
+  const both = { a: relay('a'), b: relay('b') }
+  say('starting two relays')
+  await Promise.all(relayNames.map((name) => both[name].start()))
+
+  return {
+    dir,
+    postgres,
+    relays: both,
+    proxies,
+    receiver,
+    slack,
+    kafka: 'missing' in kafka ? `none (${kafka.missing})` : kafka.version,
+    sinks,
+    arrivals,
+    ledger,
+    builds,
+    startTraffic() {
+      const generator = startGenerator({
+        ports: { a: portOf('sender-a'), b: portOf('sender-b') },
+        path: webhookPath,
+        perSecond,
+        messages: createMessages(random.fork('messages'), seed.toString(36)),
+        signer,
+        ledger,
+        random: random.fork('senders'),
+      })
+      onStop(() => generator.stop())
+      return generator
+    },
+    stop,
+  }
+}
