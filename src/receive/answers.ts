@@ -1,4 +1,5 @@
 /** Turns what was thrown into the receiver's answer: JSON `{error, code}`, nothing about keys, no stack. */
+import type { IncomingMessage } from 'node:http'
 import type { Context, Middleware } from 'koa'
 import { Refusal, messageOf, type RefusalCode } from '../errors.ts'
 import type { Log } from '../log.ts'
@@ -25,6 +26,7 @@ export interface AnswerOptions {
 export function answerRefusals({ draining, countRefusal, log }: AnswerOptions): Middleware {
   return async (ctx, next) => {
     try {
+      checkHttp(ctx.req)
       if (draining() && ctx.method === 'POST') throw new Refusal('shutting_down', 'this instance is shutting down')
       await next()
     } catch (error) {
@@ -45,6 +47,12 @@ export function answerRefusals({ draining, countRefusal, log }: AnswerOptions): 
     // while this request was under way.
     if (draining()) ctx.set('Connection', 'close')
   }
+}
+
+/** What Node's parser lets pass, and HTTP does not (RFC 9112, 2.3 and 3.2). */
+function checkHttp({ httpVersion, headers }: IncomingMessage): void {
+  if (httpVersion === '1.1' && headers.host === undefined) throw new Refusal('malformed_request', 'the request names no host')
+  if (httpVersion !== '1.1' && httpVersion !== '1.0') throw new Refusal('malformed_request', 'this is not HTTP/1.1')
 }
 
 function unexpected(error: unknown, log: Log): Refusal {

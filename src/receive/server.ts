@@ -1,9 +1,9 @@
 /** The HTTP server around the app, with bounds against clients that are slow on purpose. */
-import { createServer, STATUS_CODES, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import type { Duplex } from 'node:stream'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { RelayError, messageOf, refusalStatus, type RefusalCode } from '../errors.ts'
+import { RelayError, messageOf } from '../errors.ts'
 import { whenAborted } from '../lifecycle.ts'
+import { createBrokenRequests, refusalOf } from './broken.ts'
 
 /** A webhook is a few kilobytes from a data centre: it arrives in one second or not at all. */
 const limits = {
@@ -27,6 +27,7 @@ export interface Listening {
 type Handler = (request: IncomingMessage, response: ServerResponse) => unknown
 
 export async function listen(handler: Handler, { host, port }: { host: string; port: number }): Promise<Listening> {
+  const broken = createBrokenRequests()
   const server = createServer(
     {
       headersTimeout: limits.headersTimeoutMs,
@@ -35,12 +36,19 @@ export async function listen(handler: Handler, { host, port }: { host: string; p
       maxHeaderSize: limits.maxHeaderBytes,
       connectionsCheckingInterval: limits.connectionsCheckMs,
       noDelay: true,
+      // Node's own answer has no code; the app says it, see answers.ts
+      requireHostHeader: false,
     },
-    (request, response) => void handler(request, response),
+    (request, response) => {
+      broken.note(response)
+      void handler(request, response)
+    },
   )
-  server.on('clientError', answerBrokenRequest)
+  server.on('clientError', (error, socket) => broken.answer(error, socket))
+  server.on('connect', (_, socket) => broken.answer(new Error('CONNECT is for proxies'), socket))
   server.on('checkExpectation', (_, response: ServerResponse) => {
-    const { status, body } = broken('expectation_failed', 'only `Expect: 100-continue` is understood')
+    broken.note(response)
+    const { status, body } = refusalOf('expectation_failed', 'only `Expect: 100-continue` is understood')
     response
       .writeHead(status, {
         'content-type': 'application/json; charset=utf-8',
@@ -59,24 +67,6 @@ export async function listen(handler: Handler, { host, port }: { host: string; p
     port: typeof address === 'object' && address !== null ? address.port : port,
     close: (deadline) => close(server, deadline),
   }
-}
-
-/** What never became a request, so that the app cannot answer it. An oversized header block gets Node's own 431. */
-function answerBrokenRequest(error: NodeJS.ErrnoException, socket: Duplex): void {
-  if (!socket.writable) return void socket.destroy()
-  if (error.code === 'HPE_HEADER_OVERFLOW')
-    return void socket.end('HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\n\r\n')
-  const isLate = error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
-  const { status, body } = isLate
-    ? broken('request_timeout', 'the request came too slowly')
-    : broken('malformed_request', 'this is not a valid HTTP request')
-  socket.end(
-    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`,
-  )
-}
-
-function broken(code: RefusalCode, error: string): { status: number; body: string } {
-  return { status: refusalStatus[code], body: JSON.stringify({ error, code }) }
 }
 
 async function close(server: Server, deadline: AbortSignal): Promise<void> {
