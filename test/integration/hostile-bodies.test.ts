@@ -63,6 +63,14 @@ describe('a member that is named like something of JavaScript', () => {
     })
   })
 
+  it('does not keep a condition from looking at the others', async () => {
+    for (const name of ['__proto__', 'constructor', 'hasOwnProperty', 'toString'])
+      expect((await taken(`{"type":"batch.failed","data":{"id":"a","${name}":{"name":"Map"},"admin":true}}`)).rules).toEqual([
+        'condition',
+        'everything',
+      ])
+  })
+
   it('changes no prototype of the process', async () => {
     for (const name of ['__proto__', 'constructor', 'prototype'])
       await taken(

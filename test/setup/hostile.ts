@@ -18,7 +18,7 @@ export interface StoredEvent {
   type: string | null
   subject: string | null
   body: Buffer
-  /** Of the rules that matched. */
+  /** That matched, and whose condition did not fail. */
   rules: string[]
 }
 
@@ -67,7 +67,7 @@ export async function startHostileRelay(): Promise<HostileRelay> {
   async function stored(id: string): Promise<StoredEvent | undefined> {
     const { rows } = await client.query<StoredEvent>(
       `select e.webhook_id, e.source, e.type, e.subject, e.body,
-              array(select d.rule from gemini_relay.deliveries d where d.event_id = e.id order by d.rule) as rules
+              array(select d.rule from gemini_relay.deliveries d where d.event_id = e.id and d.state <> 'dead' order by d.rule) as rules
        from gemini_relay.events e where e.webhook_id = $1`,
       [id],
     )
