@@ -45,7 +45,6 @@ export async function listen(handler: Handler, { host, port }: { host: string; p
     },
   )
   server.on('clientError', (error, socket) => broken.answer(error, socket))
-  server.on('connect', (_, socket) => broken.answer(new Error('CONNECT is for proxies'), socket))
   server.on('checkExpectation', (_, response: ServerResponse) => {
     broken.note(response)
     const { status, body } = refusalOf('expectation_failed', 'only `Expect: 100-continue` is understood')

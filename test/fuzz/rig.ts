@@ -17,6 +17,9 @@ export interface Rig {
   stop: () => Promise<void>
 }
 
+/** What is under way has 20 s; whoever takes longer waits for something that does not come. */
+const stopMs = 40_000
+
 /** Pattern, condition and text look at what hostile bodies are made of. */
 const rules = `
 sinks:
@@ -50,7 +53,9 @@ export async function startRig(findings: Findings): Promise<Rig> {
     const stopRelay = async () => {
       stopping = true
       relay.child.kill('SIGTERM')
+      const timer = setTimeout(() => relay.child.kill('SIGKILL'), stopMs)
       await exited
+      clearTimeout(timer)
     }
     releases.push(stopRelay)
     return {

@@ -127,7 +127,6 @@ describe('a request line', () => {
     ['in small letters', `post ${path} HTTP/1.1`],
     ['with an unknown method', `BREW ${path} HTTP/1.1`],
     ['with an authority for a target', 'POST relay:80 HTTP/1.1'],
-    ['with CONNECT', 'CONNECT relay:80 HTTP/1.1'],
     ['with a path that is none', 'POST __proto__ HTTP/1.1'],
   ])('%s is refused with a code', async (_, line) => {
     const answer = await hostile.send(Buffer.from(head(['content-length: 0'], line), 'latin1'))
@@ -161,6 +160,10 @@ describe('a request line', () => {
   it('with an absolute URL is taken for its path, whatever host it names', async () => {
     const signed = hostile.signed()
     expect((await hostile.send({ ...draftOf(signed), target: `http://elsewhere:1${path}` })).answers).toEqual(['200 received'])
+  })
+
+  it('with CONNECT ends the connection', async () => {
+    expect(await hostile.send(Buffer.from(head([], 'CONNECT relay:80 HTTP/1.1')))).toEqual({ answers: [], closed: true })
   })
 
   it('without a Host header is refused with a code, and with one of HTTP/1.0 taken', async () => {
@@ -225,11 +228,23 @@ describe('pipelined requests', () => {
     const answer = await hostile.send(draftOf(first), Buffer.from(`${head(['transfer-encoding: chunked'])}zz\r\n`))
     expect(answer).toEqual({ answers: ['200 received', '400 malformed_request'], closed: true })
   })
+})
 
-  it('keep their own answers when a CONNECT follows them', async () => {
-    const answer = await hostile.send(draftOf(hostile.signed()), Buffer.from(head([], 'CONNECT relay:80 HTTP/1.1')))
-    expect(answer).toEqual({ answers: ['200 received', '400 malformed_request'], closed: true })
+it('a CONNECT keeps nothing open, though its sender neither reads nor ends: the relay can stop', async () => {
+  const another = await startHostileRelay()
+  const port = Number(new URL(another.relay.url).port)
+  const tunnel = Buffer.from(head([], 'CONNECT relay:80 HTTP/1.1'))
+  const sockets = [Buffer.alloc(0), Buffer.alloc(5_000), bytesOf(draftOf(another.signed()))].map((after) => {
+    const before = bytesOf(draftOf(another.signed({ scheme: 'jwt' })))
+    const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true }, () =>
+      socket.write(Buffer.concat([before, tunnel, after])),
+    )
+    return socket.on('error', () => {})
   })
+  await expect.poll(() => another.count()).toBe(sockets.length)
+  // fails by its time: the relay waits for connections that are open
+  await another.stop()
+  for (const socket of sockets) socket.destroy()
 })
 
 describe('a slow drip', () => {

@@ -29,6 +29,8 @@ export interface HostileRelay {
   signed: (wanted?: Wanted) => Signed
   /** Sent at once, over one connection; the answers until all are there or the relay ends the connection. */
   send: (...requests: (Draft | Buffer)[]) => Promise<Exchange>
+  /** Of events that are stored. */
+  count: () => Promise<number>
   stored: (id: string) => Promise<StoredEvent | undefined>
   /** Sends what nobody has signed, and sees that it is refused so, and not stored. */
   refuses: (request: Signed | Draft, code: RefusalCode) => Promise<void>
@@ -74,8 +76,14 @@ export async function startHostileRelay(): Promise<HostileRelay> {
     return rows[0]
   }
 
+  async function count(): Promise<number> {
+    const { rows } = await client.query<{ count: string }>('select count(*) from gemini_relay.events')
+    return Number(rows[0]?.count)
+  }
+
   return {
     relay,
+    count,
     keys,
     signed: (wanted = {}) => signedRequest(draw, { scheme: 'hmac', source: 'once', timestamp: now(0), ...wanted }),
     send,
@@ -99,11 +107,6 @@ export async function startHostileRelay(): Promise<HostileRelay> {
       await keys.stop()
       await database.drop()
     },
-  }
-
-  async function count(): Promise<string | undefined> {
-    const { rows } = await client.query<{ count: string }>('select count(*) from gemini_relay.events')
-    return rows[0]?.count
   }
 }
 

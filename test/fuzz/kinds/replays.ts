@@ -16,7 +16,7 @@ import type { Shot } from '../volley.ts'
 
 export type Sequence = (draw: Draw) => Shot[]
 
-export const replays: readonly Sequence[] = [again, otherId, otherBody, otherToken, respelled, elsewhere]
+export const replays: readonly Sequence[] = [again, otherId, otherBody, otherToken, respelled, elsewhere, tunnel]
 
 /** A duplicate, whatever it says now. */
 function again(draw: Draw): Shot[] {
@@ -64,4 +64,14 @@ function respelled(draw: Draw): Shot[] {
 function elsewhere(draw: Draw): Shot[] {
   const first = signedRequest(draw, { scheme: 'hmac', source: 'once' })
   return [taken('replay.first', first), forged('replay.at another source', first, { source: 'accept' })]
+}
+
+/** Node ends a connection that asks for a tunnel, with whatever is under way on it. */
+function tunnel(draw: Draw): Shot[] {
+  const first = signedRequest(draw)
+  const bytes = Buffer.concat([
+    Buffer.from('CONNECT relay:80 HTTP/1.1\r\nhost: relay\r\n\r\n'),
+    draw.random.bytes(draw.random.below(500)),
+  ])
+  return [taken('replay.first', first), { kind: 'framing.connect', bytes, method: 'CONNECT', expected: 'broken' }]
 }
