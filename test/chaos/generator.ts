@@ -117,7 +117,7 @@ export function startGenerator(options: GeneratorOptions): Generator {
   }
 
   async function forge(): Promise<void> {
-    const made = forgery(random.pick(['stranger', 'other body', 'other id', 'past', 'future', 'unsigned', 'reused token']))
+    const made = forgery(random.pick(['stranger', 'other body', 'other id', 'past', 'future', 'unsigned']))
     if (made === undefined) return
     const { headers, body, ...about } = made
     const entry: Forgery = { ...about, sendings: [] }
