@@ -63,7 +63,7 @@ interface Report {
 
 async function failures(cwd: string, file: string, names: string): Promise<string[]> {
   const vitest = join(root, 'node_modules/vitest/vitest.mjs')
-  const args = [vitest, 'run', file, '-t', names, '--reporter=json', '--testTimeout=40000']
+  const args = [vitest, 'run', file, '-t', names, '--reporter=json', '--testTimeout=40000', '--hookTimeout=40000']
   // Failing tests make an exit code; their report is on stdout all the same.
   const { stdout } = await run(process.execPath, args, { cwd, timeout: limitMs, maxBuffer: 64 * 1_048_576 }).catch(
     (error: unknown) => ({
