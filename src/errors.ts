@@ -23,9 +23,11 @@ export const refusalStatus = {
   body_too_large: 413,
   unsupported_encoding: 415,
   expectation_failed: 417,
+  too_many_headers: 431,
   keys_unavailable: 503,
   database_unavailable: 503,
   queue_full: 503,
+  overloaded: 503, // unverified requests hold too much memory
   shutting_down: 503,
   internal: 503,
 } as const

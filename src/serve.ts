@@ -112,6 +112,7 @@ export async function serve(options: ServeOptions): Promise<Relay> {
     }
     const refusals = new Map<RefusalCode, number>()
     let draining = false
+    const countRefusal = (code: RefusalCode): void => void refusals.set(code, (refusals.get(code) ?? 0) + 1)
     const app = createApp({
       webhooks: verifiers.map(({ name, path, verifier }) => ({
         source: name,
@@ -127,10 +128,14 @@ export async function serve(options: ServeOptions): Promise<Relay> {
         refusals: () => Object.fromEntries(refusals),
       }),
       draining: () => draining,
-      countRefusal: (code) => refusals.set(code, (refusals.get(code) ?? 0) + 1),
+      countRefusal,
       log,
     })
-    const { host, port, close } = await listen(createCallback(app), config.server)
+    const { host, port, close } = await listen(createCallback(app), {
+      host: config.server.host,
+      port: config.server.port,
+      dropped: () => countRefusal('overloaded'),
+    })
     lifecycle.onStop('http', async () => {
       draining = true
       await close(deadline.signal)

@@ -216,7 +216,8 @@ export const configSchema = z.strictObject({
     .strictObject({
       host: nonEmpty.default('0.0.0.0'),
       port: integer(0, 65_535).default(8080),
-      body_limit: byteSize.default(262_144),
+      // three of them at a time have to fit into what unverified requests may hold (receive/unverified-bytes.ts)
+      body_limit: byteSize.refine((bytes) => bytes <= 16_777_216, { error: 'at most 16mb' }).default(262_144),
     })
     .prefault({}),
   database: z.strictObject({ url: z.literal('embedded').or(postgresUrl).default('embedded') }).prefault({}),

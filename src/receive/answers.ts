@@ -7,6 +7,7 @@ import type { Log } from '../log.ts'
 /** Seconds after which the sender may come back, by what is missing. */
 const retryAfterSeconds: Partial<Record<RefusalCode, number>> = {
   queue_full: 1, // drains in a fraction of a second
+  overloaded: 5, // slow senders hold what they hold for up to 15 s, all others for less than one
   database_unavailable: 5, // a restart of Postgres
   shutting_down: 5, // the next instance
   keys_unavailable: 30, // the JWKS is asked again at most so often
@@ -14,7 +15,7 @@ const retryAfterSeconds: Partial<Record<RefusalCode, number>> = {
 }
 
 /** After these the rest of the request is not read, so the connection cannot be used again. */
-const closing: ReadonlySet<RefusalCode> = new Set(['body_too_large', 'shutting_down'])
+const closing: ReadonlySet<RefusalCode> = new Set(['body_too_large', 'overloaded', 'shutting_down'])
 
 export interface AnswerOptions {
   /** True once the process is on its way out. */

@@ -5,6 +5,8 @@ import { Refusal, type RefusalCode } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { answerRefusals } from './answers.ts'
 import type { Readiness } from './readiness.ts'
+import { maxHeaders } from './server.ts'
+import { createUnverifiedBytes, type UnverifiedLimits } from './unverified-bytes.ts'
 import { receiveWebhook, type WebhookOptions } from './webhook.ts'
 
 export interface AppOptions {
@@ -14,12 +16,15 @@ export interface AppOptions {
   draining: () => boolean
   countRefusal: (code: RefusalCode) => void
   log: Log
+  unverifiedLimits?: UnverifiedLimits
 }
 
-export function createApp({ webhooks, readiness, draining, countRefusal, log }: AppOptions): Koa {
+export function createApp(options: AppOptions): Koa {
+  const { webhooks, readiness, draining, countRefusal, log, unverifiedLimits } = options
   const app = new Koa()
   const router = new Router({ strict: true, sensitive: true })
-  const receivers = new Map(webhooks.map(({ path, ...options }) => [path, receiveWebhook(options)]))
+  const unverified = createUnverifiedBytes(unverifiedLimits)
+  const receivers = new Map(webhooks.map(({ path, ...webhook }) => [path, receiveWebhook(webhook, unverified)]))
 
   for (const [path, receive] of receivers) {
     router.post(path, receive)
@@ -39,6 +44,7 @@ export function createApp({ webhooks, readiness, draining, countRefusal, log }: 
 
   app.use(answerRefusals({ draining, log, countRefusal }))
   app.use((ctx, next) => {
+    if (ctx.req.rawHeaders.length > 2 * maxHeaders) throw new Refusal('too_many_headers', `more than ${maxHeaders} headers`)
     // A webhook at exactly its path needs no router.
     const receive = ctx.req.method === 'POST' && ctx.req.url !== undefined ? receivers.get(ctx.req.url) : undefined
     return receive === undefined ? next() : receive(ctx, next)

@@ -10,7 +10,8 @@ export interface BrokenRequests {
   answer: (error: NodeJS.ErrnoException, socket: Duplex) => void
 }
 
-export function createBrokenRequests(): BrokenRequests {
+/** @param lingerMs for the other side to close its end, once it was told */
+export function createBrokenRequests(lingerMs: number): BrokenRequests {
   /** The last two of a connection: the last may be the one that breaks, in the middle of its body. */
   const responses = new WeakMap<Duplex, { last: ServerResponse; before: ServerResponse | undefined }>()
   const waiting = new WeakSet<Duplex>()
@@ -35,24 +36,28 @@ export function createBrokenRequests(): BrokenRequests {
     answer(error, socket) {
       if (waiting.has(socket)) return
       const pending = pendingOn(socket)
-      if (pending === undefined) return end(error, socket)
+      if (pending === undefined) return end(error, socket, lingerMs)
       waiting.add(socket)
-      pending.once('close', () => end(error, socket))
+      pending.once('close', () => end(error, socket, lingerMs))
     },
   }
 }
 
-function end(error: NodeJS.ErrnoException, socket: Duplex): void {
+function end(error: NodeJS.ErrnoException, socket: Duplex, lingerMs: number): void {
   if (!socket.writable) return void socket.destroy()
-  if (error.code === 'HPE_HEADER_OVERFLOW')
-    return void socket.end('HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\n\r\n')
-  const isLate = error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+  socket.end(answerTo(error.code))
+  // Node watches a connection until it has reported it, and sockets stay open as long as the other side keeps its half open.
+  const timer = setTimeout(() => socket.destroy(), lingerMs)
+  socket.once('close', () => clearTimeout(timer))
+}
+
+function answerTo(errorCode: string | undefined): string {
+  if (errorCode === 'HPE_HEADER_OVERFLOW') return 'HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\n\r\n'
+  const isLate = errorCode === 'ERR_HTTP_REQUEST_TIMEOUT'
   const { status, body } = isLate
     ? refusalOf('request_timeout', 'the request came too slowly')
     : refusalOf('malformed_request', 'this is not a valid HTTP request')
-  socket.end(
-    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`,
-  )
+  return `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`
 }
 
 /** The answer's status and body. */

@@ -2,8 +2,10 @@
 import type { Middleware } from 'koa'
 import type { Acceptor } from '../accept/acceptor.ts'
 import { Refusal } from '../errors.ts'
+import type { VerifiedRequest } from '../types.ts'
 import type { Verifier } from '../verify/verifier.ts'
-import { readBody } from './body.ts'
+import { holdFor, readBody } from './body.ts'
+import type { UnverifiedBytes } from './unverified-bytes.ts'
 
 export interface WebhookOptions {
   source: string
@@ -12,16 +14,25 @@ export interface WebhookOptions {
   bodyLimitBytes: number
 }
 
-export function receiveWebhook({ source, verifier, acceptor, bodyLimitBytes }: WebhookOptions): Middleware {
+export function receiveWebhook(
+  { source, verifier, acceptor, bodyLimitBytes }: WebhookOptions,
+  unverified: UnverifiedBytes,
+): Middleware {
   return async (ctx) => {
     const encoding = ctx.req.headers['content-encoding']
     if (encoding !== undefined && encoding.trim().toLowerCase() !== 'identity') {
       throw new Refusal('unsupported_encoding', 'send the body without a content-encoding')
     }
-    const body = await readBody(ctx.req, bodyLimitBytes)
-    const verifying = verifier.verify({ source, ...webhookHeaders(ctx.req.rawHeaders), body, receivedAt: new Date() })
-    // An HMAC is verified by now; awaiting it would cost a turn of the microtask queue.
-    const verified = verifying instanceof Promise ? await verifying : verifying
+    const hold = holdFor(ctx.req, bodyLimitBytes, unverified)
+    let verified: VerifiedRequest
+    try {
+      const body = await readBody(ctx.req, bodyLimitBytes, hold)
+      const verifying = verifier.verify({ source, ...webhookHeaders(ctx.req.rawHeaders), body, receivedAt: new Date() })
+      // An HMAC is verified by now; awaiting it would cost a turn of the microtask queue.
+      verified = verifying instanceof Promise ? await verifying : verifying
+    } finally {
+      hold.release()
+    }
     ctx.body = { status: await acceptor.accept(verified) }
   }
 }

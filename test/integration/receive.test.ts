@@ -138,6 +138,27 @@ describe('the webhook path', () => {
     expect(await post(hook(), { body: '{}' })).toMatchObject({ status: 200 })
   })
 
+  it('takes 100 headers and refuses one more with 431', async () => {
+    const signed = Object.entries(signedHeaders({ body: '{}' })).map(([name, value]) => `${name}: ${value}\r\n`)
+    const send = (count: number) => {
+      // host, content-length and connection come to those that are signed
+      const fillers = Array.from({ length: count - signed.length - 3 }, (_, n) => `x${n}: 1\r\n`)
+      const head = `POST /webhooks/gemini HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\nconnection: close\r\n`
+      return rawExchange(`${head}${signed.join('')}${fillers.join('')}\r\n{}`)
+    }
+    expect(await send(100)).toContain('HTTP/1.1 200 ')
+    const refused = await send(101)
+    expect(refused).toContain('HTTP/1.1 431 ')
+    expect(refused).toContain('"code":"too_many_headers"')
+  })
+
+  it('overlooks no second webhook-id behind as many headers as Node counts', async () => {
+    const signed = Object.entries(signedHeaders({ body: '{}' })).map(([name, value]) => `${name}: ${value}\r\n`)
+    const head = `POST /webhooks/gemini HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\nconnection: close\r\n`
+    const answer = await rawExchange(`${head}${signed.join('')}${'a: 1\r\n'.repeat(2_000)}webhook-id: other\r\n\r\n{}`)
+    expect(answer).toContain('HTTP/1.1 431 ')
+  })
+
   it('goes on after a sender that leaves in the middle of its body', async () => {
     const { port } = new URL(relay.url)
     const socket = connect(Number(port), '127.0.0.1')

@@ -1,0 +1,66 @@
+/** The receiver as `serve` makes it, with limits that a test can reach: app, server, verifier, and an acceptor on a real database. */
+import { createApp } from '../../src/receive/app.ts'
+import { createCallback } from '../../src/receive/callback.ts'
+import { listen, type ServerLimits } from '../../src/receive/server.ts'
+import type { UnverifiedLimits } from '../../src/receive/unverified-bytes.ts'
+import { createVerifier } from '../../src/verify/verifier.ts'
+import { silent, startAcceptor } from './accepted.ts'
+import { secret } from './sender.ts'
+
+export interface ReceivingOptions {
+  databaseUrl: string
+  bodyLimitBytes?: number
+  limits?: Partial<ServerLimits>
+  unverifiedLimits?: UnverifiedLimits
+  jwksUri?: string
+}
+
+export interface Receiving {
+  port: number
+  url: string
+  /** By code, and how many connections were let go without an answer. */
+  refusals: ReadonlyMap<string, number>
+  dropped: () => number
+  close(): Promise<void>
+}
+
+export async function startReceiving(options: ReceivingOptions): Promise<Receiving> {
+  const { databaseUrl, bodyLimitBytes = 262_144, limits, unverifiedLimits, jwksUri } = options
+  const accepting = await startAcceptor(databaseUrl)
+  const dynamic = { audience: 'any', algorithms: ['RS256' as const], unboundJwt: 'once' as const }
+  const verifier = createVerifier({
+    source: { name: 'gemini', secrets: [secret], ...(jwksUri ? { dynamic: { ...dynamic, jwksUri } } : {}) },
+    log: silent,
+  })
+  const refusals = new Map<string, number>()
+  let dropped = 0
+  const app = createApp({
+    webhooks: [{ source: 'gemini', path: '/hook', verifier, acceptor: accepting.acceptor, bodyLimitBytes }],
+    readiness: async () => ({
+      ready: true,
+      checks: { database: { ok: true }, keys: {} },
+      detail: { unknown_deliveries: [], refusals: {} },
+    }),
+    draining: () => false,
+    countRefusal: (code) => refusals.set(code, (refusals.get(code) ?? 0) + 1),
+    log: silent,
+    ...(unverifiedLimits ? { unverifiedLimits } : {}),
+  })
+  const server = await listen(createCallback(app), {
+    host: '127.0.0.1',
+    port: 0,
+    ...(limits ? { limits } : {}),
+    dropped: () => (dropped += 1),
+  })
+  return {
+    port: server.port,
+    url: `http://127.0.0.1:${server.port}/hook`,
+    refusals,
+    dropped: () => dropped,
+    async close() {
+      verifier.stop()
+      await server.close(AbortSignal.abort())
+      await accepting.close()
+    },
+  }
+}
