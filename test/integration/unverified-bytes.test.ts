@@ -157,14 +157,16 @@ describe('what a request held is given back, once, when', () => {
     await isExact()
   })
 
-  it('it is over the body limit', async () => {
+  it('it is over the body limit, at once and at its end', async () => {
     await start()
-    for (let n = 0; n < 4; n += 1) {
-      const connection = open()
-      connection.write(`${head(large, 'transfer-encoding: chunked')}${(50_000).toString(16)}\r\n${'x'.repeat(49_999)}`)
-    }
+    const over = `${head(large, 'transfer-encoding: chunked')}${(50_000).toString(16)}\r\n${'x'.repeat(50_000)}\r\n`
+    for (let n = 0; n < 4; n += 1) open().write(over)
     await isExact()
-    expect(await post(relay.url, { body: `${large} ` })).toMatchObject({ status: 413 })
+    for (let n = 0; n < 12; n += 1) {
+      const connection = open()
+      connection.write(`${over}0\r\n\r\n`)
+      expect(statusOf(await connection.answered())).toBe(413)
+    }
     await isExact()
   })
 
