@@ -14,6 +14,8 @@ const minRsaBits = 2_048
 
 const common = {
   kid: z.string().optional(),
+  // A private key that is published is everybody's: what it signs says nothing about who did.
+  d: z.undefined().optional(),
   use: z.literal('sig').optional(),
   key_ops: z
     .array(z.string())
@@ -47,7 +49,7 @@ const algorithms = { RSA: 'RS256', EC: 'ES256', OKP: 'EdDSA' } as const
 export function importJwk(jwk: unknown): PublicKey | undefined {
   const parsed = jwkSchema.safeParse(jwk)
   if (!parsed.success) return undefined
-  const { kid, use: _use, key_ops: _ops, alg: _alg, ...members } = parsed.data
+  const { kid, d: _d, use: _use, key_ops: _ops, alg: _alg, ...members } = parsed.data
   try {
     const key = createPublicKey({ key: members, format: 'jwk' })
     if (members.kty === 'RSA' && (key.asymmetricKeyDetails?.modulusLength ?? 0) < minRsaBits) return undefined

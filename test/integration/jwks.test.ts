@@ -89,12 +89,6 @@ describe('the keys of a JWKS', () => {
     ])
     expect(await verifierOf(server.url).send()).toBe('verified')
   })
-
-  it('are read as public keys, also where a private one was published', async () => {
-    const server = await startServer()
-    server.setKeys([key.privateKey.export({ format: 'jwk' })])
-    expect(await verifierOf(server.url).send()).toBe('verified')
-  })
 })
 
 const faults: [string, JwksFault][] = [
