@@ -49,7 +49,8 @@ export function createHttpSink({ name, config, log, lookup = lookupAll, now = Da
   const key = config.secret === undefined ? undefined : decodeSecret(config.secret, `sink ${name}: secret`)
   const conceal = createConceal([config.secret ?? '', config.secret?.replace(/^whsec_/, '') ?? '', ...secretsOfUrl(url)])
   // The agent is this sink's own, so that every connection it keeps was opened through this sink's look-up.
-  const options = { keepAlive: true, lookup: config.allow_private ? socketLookup(lookup) : guardedLookup(lookup) }
+  // A proxy would resolve the name itself, past the guard; an agent that says nothing of one may take it from the environment.
+  const options = { keepAlive: true, proxyEnv: null, lookup: config.allow_private ? socketLookup(lookup) : guardedLookup(lookup) }
   const agent = url.protocol === 'https:' ? new HttpsAgent(options) : new HttpAgent(options)
   const request = url.protocol === 'https:' ? httpsRequest : httpRequest
 
