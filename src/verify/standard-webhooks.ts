@@ -9,7 +9,8 @@ export interface SignedContent {
 
 /**
  * Whether any signature is that of any secret. Compared as base64 text: 32 bytes have one canonical spelling, so that a
- * sloppy spelling of the right signature is a wrong one.
+ * sloppy spelling of the right signature is a wrong one. In constant time: nowhere else is a secret, or what is made of one, compared;
+ * Ed25519 and JWT are verified with public keys.
  */
 export function matchesHmac(content: SignedContent, signatures: readonly string[], secrets: readonly KeyObject[]): boolean {
   const prefix = `${content.id}.${content.timestamp}.`

@@ -99,6 +99,25 @@ describe('a request signed with a shared secret', () => {
     expect(await verify(signed, body, verifierOf([secret.slice('whsec_'.length)]))).toBe('verified')
   })
 
+  it('is the whole of it: no prefix, nothing appended, no other character at any place', async () => {
+    const digits = signature.slice('v1,'.length)
+    const places = Array.from(digits, (_, n) => n)
+    const others = [
+      ...places.map((n) => digits.slice(0, n)),
+      ...places.map((n) => digits.slice(n + 1)),
+      ...places.map((n) => digits.slice(0, n) + (digits[n] === 'A' ? 'B' : 'A') + digits.slice(n + 1)),
+      ...['A', '=', '\u0000', digits].map((more) => digits + more),
+      digits.toLowerCase(),
+      digits.toUpperCase(),
+    ]
+    const passed: string[] = []
+    for (const other of others) {
+      const outcome = await verify({ ...signed, 'webhook-signature': `v1,${other}` })
+      if (outcome !== 'signature_mismatch') passed.push(other)
+    }
+    expect(passed).toEqual([])
+  })
+
   it('is looked at for eight entries and not for a ninth', async () => {
     expect(await verify(withEntriesBefore(7))).toBe('verified')
     expect(await verify(withEntriesBefore(8))).toBe('signature_mismatch')
