@@ -2,8 +2,10 @@
 import { createLifecycle } from '../lifecycle.ts'
 import type { Log } from '../log.ts'
 import { createApp, jwksPath } from './api/app.ts'
+import { createBatches } from './batches.ts'
 import { createClock } from './clock.ts'
 import { createFaults } from './faults.ts'
+import { createInteractions } from './interactions.ts'
 import { createKeyRing } from './key-ring.ts'
 import { listen } from './listen.ts'
 import { createSender } from './sender.ts'
@@ -35,7 +37,8 @@ export interface Emulator {
 export async function startEmulator(options: EmulatorOptions): Promise<Emulator> {
   const { host = '127.0.0.1', port = 0, apiKey, speed = 1, timeoutMs, log } = options
   const lifecycle = createLifecycle(log)
-  const settings: Settings = { ...defaultSettings, ...options.settings }
+  let current: Settings = { ...defaultSettings, ...options.settings }
+  const settings = () => current
   const clock = createClock(speed)
   lifecycle.onStop('clock', () => clock.stop())
   const keys = await createKeyRing(clock)
@@ -47,11 +50,15 @@ export async function startEmulator(options: EmulatorOptions): Promise<Emulator>
     keys,
     faults,
     log,
-    settings: () => settings,
+    settings,
     ...(timeoutMs === undefined ? {} : { timeoutMs }),
   })
   lifecycle.onStop('sender', () => sender.stop())
-  const handle = createApp({ apiKey, webhooks, sender, keys, faults, log }).callback()
+  const batches = createBatches({ clock, sender, settings })
+  const interactions = createInteractions({ clock, sender })
+  const setSettings = (next: Settings) => void (current = next)
+  const parts = { clock, webhooks, batches, interactions, sender, keys, faults, settings, setSettings }
+  const handle = createApp({ apiKey, log, ...parts }).callback()
   const { url, close } = await listen((request, response) => void handle(request, response), host, port)
   lifecycle.onStop('http', close)
   return { url, jwksUri: `${url}${jwksPath}`, stop: () => lifecycle.stop() }

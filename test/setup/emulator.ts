@@ -47,6 +47,51 @@ export type SdkVersion = keyof typeof sdks
 
 export const sdkVersions: readonly SdkVersion[] = ['1.x', '2.x', '3.x']
 
+export interface NewInteraction {
+  model: string
+  input: string
+  background?: boolean
+  webhook_config?: { uris: string[]; user_metadata?: Record<string, unknown> }
+}
+
+export interface InteractionClient {
+  create: (params: NewInteraction) => Promise<{ id: string; status: string }>
+  get: (id: string) => Promise<{ id: string; status: string }>
+  cancel: (id: string) => Promise<{ id: string; status: string }>
+  delete: (id: string) => Promise<unknown>
+}
+
+/** The overloads of the three have no type in common that could be called. */
+export const interactionsOf: Record<SdkVersion, (baseUrl: string) => InteractionClient> = {
+  '1.x'(baseUrl) {
+    const { interactions } = sdks['1.x'](baseUrl)
+    return {
+      create: async (params) => interactions.create(params),
+      get: async (id) => interactions.get(id),
+      cancel: async (id) => interactions.cancel(id),
+      delete: async (id) => interactions.delete(id),
+    }
+  },
+  '2.x'(baseUrl) {
+    const { interactions } = sdks['2.x'](baseUrl)
+    return {
+      create: async (params) => interactions.create(params),
+      get: async (id) => interactions.get(id),
+      cancel: async (id) => interactions.cancel(id),
+      delete: async (id) => interactions.delete(id),
+    }
+  },
+  '3.x'(baseUrl) {
+    const { interactions } = sdks['3.x'](baseUrl)
+    return {
+      create: async (params) => interactions.create(params),
+      get: async (id) => interactions.get(id),
+      cancel: async (id) => interactions.cancel(id),
+      delete: async (id) => interactions.delete(id),
+    }
+  },
+}
+
 export interface Received {
   headers: IncomingHttpHeaders
   body: string
@@ -57,20 +102,20 @@ export interface Received {
 export interface Receiver {
   url: string
   received: Received[]
-  /** The status of the answers from now on, and their headers. */
-  answer: (status: number, headers?: Record<string, string>) => void
+  /** The status of the answers from now on, and their headers; or no answer. */
+  answer: (status: number | 'never', headers?: Record<string, string>) => void
 }
 
 /** Takes whatever comes, until the test is over. */
 export async function receive(): Promise<Receiver> {
   const received: Received[] = []
-  let next = { status: 200, headers: {} }
+  let next: { status: number | 'never'; headers: Record<string, string> } = { status: 200, headers: {} }
   const server = createServer((request, response) => {
     const chunks: Buffer[] = []
     request.on('data', (chunk: Buffer) => chunks.push(chunk))
     request.on('end', () => {
       received.push({ headers: request.headers, body: Buffer.concat(chunks).toString(), at: Date.now() })
-      response.writeHead(next.status, next.headers).end()
+      if (next.status !== 'never') response.writeHead(next.status, next.headers).end()
     })
   }).listen(0, '127.0.0.1')
   await once(server, 'listening')

@@ -5,16 +5,16 @@ import Koa from 'koa'
 import { messageOf } from '../../errors.ts'
 import type { Log } from '../../log.ts'
 import type { Faults } from '../faults.ts'
-import type { KeyRing } from '../key-ring.ts'
 import { checkApiKey } from './api-key.ts'
+import { addBatchRoutes } from './batch-routes.ts'
 import { ApiError, errorBody } from './error.ts'
-import { addWebhookRoutes, type WebhookRoutes } from './webhook-routes.ts'
+import { addInteractionRoutes } from './interaction-routes.ts'
+import { addSteeringRoutes, onlyJson, type SteeringRoutes } from './steering-routes.ts'
+import { addWebhookRoutes } from './webhook-routes.ts'
 
-export interface AppOptions extends WebhookRoutes {
+export interface AppOptions extends SteeringRoutes {
   /** The only one that is accepted; undefined: any. */
   apiKey: string | undefined
-  keys: KeyRing
-  faults: Faults
   log: Log
 }
 
@@ -32,8 +32,14 @@ export function createApp(options: AppOptions): Koa {
     const router = new Router({ prefix: `/${version}`, strict: true, sensitive: true })
     router.use(checkApiKey(apiKey), misbehave(faults))
     addWebhookRoutes(router, options)
+    addBatchRoutes(router, options)
+    addInteractionRoutes(router, options)
     app.use(router.routes())
   }
+  const steering = new Router({ prefix: '/emulator', sensitive: true })
+  steering.use(...(apiKey === undefined ? [] : [checkApiKey(apiKey)]), onlyJson)
+  addSteeringRoutes(steering, options)
+  app.use(steering.routes())
   const router = new Router({ strict: true, sensitive: true })
   router.get(jwksPath, (ctx) => {
     ctx.set('cache-control', 'public, max-age=3600')
