@@ -17,5 +17,5 @@ const longestAskedMs = 3_600_000
  */
 export function retryDelayMs(attempts: number, random: number, retryAfterSeconds = 0): number {
   const exponential = Math.min(longestMs, firstMs * 2 ** (attempts - 1))
-  return Math.max(exponential * (0.8 + 0.4 * random), Math.min(longestAskedMs, retryAfterSeconds * 1_000))
+  return Math.max(Math.round(exponential * (0.8 + 0.4 * random)), Math.min(longestAskedMs, retryAfterSeconds * 1_000))
 }

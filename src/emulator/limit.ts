@@ -1,30 +1,43 @@
 /** Runs at most so many tasks at the same time, the others in their order. */
 
 export interface Limit {
-  (task: () => Promise<void>): Promise<void>
-  /** Settles when nothing runs or waits. */
-  idle: () => Promise<void>
+  run: (task: () => Promise<void>) => void
+  /** Forgets what waits; settles when nothing runs. */
+  stop: () => Promise<void>
 }
 
-export function createLimit(max: number): Limit {
-  const waiting: (() => void)[] = []
+export interface LimitOptions {
+  max: number
+  /** A task that threw: a bug. */
+  failed: (error: unknown) => void
+}
+
+export function createLimit({ max, failed }: LimitOptions): Limit {
+  const waiting: (() => Promise<void>)[] = []
   const running = new Set<Promise<void>>()
 
-  async function run(task: () => Promise<void>): Promise<void> {
-    while (running.size >= max) await new Promise<void>((resolve) => waiting.push(resolve))
-    const started = task()
-    running.add(started)
-    try {
-      await started
-    } finally {
-      running.delete(started)
-      waiting.shift()?.()
+  function startNext(): void {
+    while (running.size < max) {
+      const task = waiting.shift()
+      if (task === undefined) return
+      const run = task()
+        .catch(failed)
+        .finally(() => {
+          running.delete(run)
+          startNext()
+        })
+      running.add(run)
     }
   }
 
-  return Object.assign(run, {
-    async idle() {
-      while (running.size > 0) await Promise.allSettled(running)
+  return {
+    run(task) {
+      waiting.push(task)
+      startNext()
     },
-  })
+    async stop() {
+      waiting.length = 0
+      await Promise.all(running)
+    },
+  }
 }

@@ -1,4 +1,5 @@
 /** Delivers what happens to those who want it, at least once, with retries, and badly where a fault asks for it. */
+import { messageOf } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { retryDelayMs, retryForMs } from './backoff.ts'
 import type { EmulatedClock } from './clock.ts'
@@ -6,6 +7,7 @@ import { createDelivery, type Delivery, type Happening, type Target } from './de
 import type { Faults } from './faults.ts'
 import type { KeyRing } from './key-ring.ts'
 import { createLimit } from './limit.ts'
+import { createOutbox } from './outbox.ts'
 import { post, signDelivery, signWrongly, unanswered, type PostResult, type Signer } from './post.ts'
 import type { Settings } from './settings.ts'
 import type { Webhook, Webhooks } from './webhooks.ts'
@@ -44,17 +46,13 @@ const usualTimeoutMs = 15_000
 /** Attempts at the same time. */
 const maxInFlight = 64
 
-/** Events beyond this are lost, with a line in the log. */
-const maxPending = 50_000
-
-/** Deliveries that are over and can still be looked at. */
-const maxOver = 10_000
-
 export function createSender(options: SenderOptions): Sender {
   const { clock, webhooks, keys, faults, settings, log, timeoutMs = usualTimeoutMs } = options
-  const all = new Map<string, Delivery>()
-  const over: Delivery[] = []
-  const limit = createLimit(maxInFlight)
+  const outbox = createOutbox()
+  const limit = createLimit({
+    max: maxInFlight,
+    failed: (error) => log.error({ error: messageOf(error) }, 'unexpected error while sending'),
+  })
   const stopping = new AbortController()
   /** Held back by a `reorder`, in the order they came. */
   let shelf: Delivery[] = []
@@ -63,12 +61,11 @@ export function createSender(options: SenderOptions): Sender {
   let paused = false
 
   function enqueue(happening: Happening, target: Target): Delivery | undefined {
-    if (all.size - over.length >= maxPending) {
-      log.warn({ type: happening.type, pending: maxPending }, 'too many deliveries are pending: this one is dropped')
+    const delivery = createDelivery(happening, target, settings())
+    if (!outbox.add(delivery)) {
+      log.warn({ type: happening.type }, 'too many deliveries are pending: this one is dropped')
       return undefined
     }
-    const delivery = createDelivery(happening, target, settings())
-    all.set(delivery.id, delivery)
     const fault = faults.forDelivery(['delay', 'reorder'], delivery.type)
     if (fault?.kind === 'reorder') {
       shelf.push(delivery)
@@ -80,7 +77,7 @@ export function createSender(options: SenderOptions): Sender {
   }
 
   function plan(delivery: Delivery, time: number): void {
-    clock.at(time, (due) => void limit(() => attempt(delivery, due)))
+    clock.at(time, (due) => limit.run(() => attempt(delivery, due)))
   }
 
   async function attempt(delivery: Delivery, due: number): Promise<void> {
@@ -116,7 +113,7 @@ export function createSender(options: SenderOptions): Sender {
     const webhook = webhookOf(delivery)
     if (isTaken) {
       if (webhook !== undefined) webhooks.succeeded(webhook, due)
-      return end(delivery, 'delivered')
+      return outbox.end(delivery, 'delivered')
     }
     if (status === 410) {
       if (webhook !== undefined) webhooks.disable(webhook)
@@ -132,15 +129,7 @@ export function createSender(options: SenderOptions): Sender {
   function giveUp(delivery: Delivery, reason: string): void {
     delivery.last = reason
     log.warn({ webhook_id: delivery.id, type: delivery.type, attempts: delivery.attempts, reason }, 'delivery given up')
-    end(delivery, 'given_up')
-  }
-
-  function end(delivery: Delivery, state: 'delivered' | 'given_up'): void {
-    delivery.state = state
-    over.push(delivery)
-    if (over.length <= maxOver) return
-    const oldest = over.shift()
-    if (oldest !== undefined) all.delete(oldest.id)
+    outbox.end(delivery, 'given_up')
   }
 
   /** Looked up at each attempt: a new address and new secrets count at once. @returns why there is none */
@@ -163,7 +152,7 @@ export function createSender(options: SenderOptions): Sender {
     const reversed = shelf.toReversed()
     shelf = []
     const due = clock.now()
-    void limit(async () => {
+    limit.run(async () => {
       for (const delivery of reversed) await attempt(delivery, due)
     })
   }
@@ -179,15 +168,12 @@ export function createSender(options: SenderOptions): Sender {
     ping(webhook) {
       enqueue({ type: pingType, at: clock.now(), data: { id: webhook.id } }, { kind: 'static', webhook: webhook.id })
     },
-    list: () => [...all.values()],
+    list: outbox.list,
     resend(id) {
-      const delivery = all.get(id)
+      const delivery = outbox.find(id)
       if (delivery === undefined) return false
-      const place = over.indexOf(delivery)
-      if (place < 0) return true
-      over.splice(place, 1)
-      Object.assign(delivery, { state: 'pending', attempts: 0, since: clock.now(), last: undefined })
-      plan(delivery, clock.now())
+      const now = clock.now()
+      if (outbox.reopen(delivery, now)) plan(delivery, now)
       return true
     },
     pause() {
@@ -207,7 +193,7 @@ export function createSender(options: SenderOptions): Sender {
     release,
     async stop() {
       stopping.abort()
-      await limit.idle()
+      await limit.stop()
     },
   }
 }

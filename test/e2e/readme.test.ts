@@ -154,6 +154,7 @@ const elsewhere: [line: RegExp, reason: string][] = [
   [/^npm run bench /, 'it measures for minutes'],
   [/^npm run --silent sbom$|^npm run audit$/, 'supply.test.ts runs them'],
   [/^npm run chaos -- |^npm run chaos:broken$/, 'minutes again; .ci/run runs the first'],
+  [/^gemini-relay emulate$/, 'emulate.test.ts runs it'],
   [/^npm start$|^gemini-relay serve$/, 'started below, as its own process'],
   [/^export PGHOST=|^psql |^pg_dump /, 'needs the clients of Postgres, which the relay does not bring'],
   [/^chmod |^openssl .* > secrets\/|^echo .* > secrets\//, 'writes secrets into the checkout'],

@@ -443,6 +443,18 @@ describe('a fault on request', () => {
     await emulator.steer('DELETE', '/faults')
     await webhooks.list()
   })
+
+  it('makes a call of the API slow, and no other', async () => {
+    const emulator = await open()
+    const { webhooks, batches } = sdks['3.x'](emulator.url)
+    await emulator.steer('POST', '/faults', { kind: 'api_slow', by: '500ms', path: '/batches' })
+    const done: string[] = []
+    const slow = batches.list().then(() => done.push('batches'))
+    await webhooks.list()
+    done.push('webhooks')
+    await slow
+    expect(done).toEqual(['webhooks', 'batches'])
+  })
 })
 
 describe('the sender', () => {

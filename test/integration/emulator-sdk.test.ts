@@ -259,7 +259,7 @@ describe('the HTTP calls of the guide', () => {
   })
 
   it('are refused where there is nothing to call, and where the body is no object', async () => {
-    const nothing = ['/v1/nothing', '/v2/webhooks', '/v1/webhooks/', '/v1/webhooks/x:pong']
+    const nothing = ['/v1/nothing', '/v2/webhooks', '/v1/webhooks/', '/v1/webhooks/x:pong', '/v1/webhooks/%zz:ping', '//']
     for (const path of nothing)
       expect(await call('POST', path, {})).toMatchObject({ status: 404, body: { error: { code: 404 } } })
     for (const body of [[], 'text', 1]) expect((await call('POST', '/v1/webhooks', body)).status).toBe(400)

@@ -68,6 +68,9 @@ function answerErrors(log: Log): Koa.Middleware {
     try {
       await next()
     } catch (error) {
+      // Who called has gone: nobody is left to answer.
+      if (ctx.req.destroyed && !ctx.req.complete)
+        return log.debug({ error: messageOf(error) }, 'the caller closed the connection')
       const answer = error instanceof ApiError ? error : unexpected(error, log)
       ctx.status = answer.status
       ctx.body = errorBody(answer)

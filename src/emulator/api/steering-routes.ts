@@ -82,6 +82,10 @@ export function addSteeringRoutes(router: Router, parts: SteeringRoutes): void {
     ctx.body = settingsResource(settings())
   })
 
+  router.get('/faults', (ctx) => {
+    ctx.body = { faults: faults.list() }
+  })
+
   router.post('/faults', async (ctx) => {
     faults.add(parseFields(faultInput, await readFields(ctx.req)))
     ctx.body = { faults: faults.list() }
