@@ -3,7 +3,7 @@ import { createServer, type RequestListener } from 'node:http'
 import { RelayError, messageOf } from '../errors.ts'
 
 export interface Listening {
-  /** Without a trailing slash. */
+  /** As seen from this machine, without a trailing slash. */
   url: string
   /** Answers what is under way, for a second at most. */
   close: () => Promise<void>
@@ -27,7 +27,7 @@ export async function listen(handler: RequestListener, host: string, port: numbe
   const address = server.address()
   const bound = typeof address === 'object' && address !== null ? address.port : port
   return {
-    url: `http://${host.includes(':') ? `[${host}]` : host}:${bound}`,
+    url: `http://${reachable(host)}:${bound}`,
     close: () =>
       new Promise((resolve) => {
         const timer = setTimeout(() => server.closeAllConnections(), graceMs)
@@ -38,4 +38,11 @@ export async function listen(handler: RequestListener, host: string, port: numbe
         server.closeIdleConnections()
       }),
   }
+}
+
+/** Where every address is listened to, this machine's own is one of them. */
+function reachable(host: string): string {
+  if (host === '0.0.0.0') return '127.0.0.1'
+  if (host === '::') return '[::1]'
+  return host.includes(':') ? `[${host}]` : host
 }

@@ -1,31 +1,11 @@
-/** One signed request. */
+/**
+ * One request to a receiver. By node:http, because `fetch` took 450 to 620 µs of processor time for each where this took 120
+ * to 260 (3,000 requests, 64 at a time, on a busy machine), and deliveries by the thousand are what the emulator is for.
+ */
+import { Agent as HttpAgent, request as httpRequest, type ClientRequest } from 'node:http'
+import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
 import { messageOf } from '../errors.ts'
-import type { Delivery } from './delivery.ts'
-import type { KeyRing } from './key-ring.ts'
-import type { Settings } from './settings.ts'
-import { signEd25519, signHmac, signJwt, type WebhookHeaders } from './sign.ts'
-
-/** Who signs it: the secrets of a webhook, newest first, or Gemini's own keys. */
-export type Signer = { kind: 'secrets'; secrets: readonly string[] } | { kind: 'keys'; keys: KeyRing; settings: Settings }
-
-/** Real time: the receiver compares it with its own clock, whatever the emulator's shows. */
-export async function signDelivery({ id, body, claims }: Delivery, signer: Signer, timestamp: Date): Promise<WebhookHeaders> {
-  const message = { id, timestamp, body }
-  if (signer.kind === 'secrets') return signHmac({ ...message, secret: signer.secrets })
-  const { keys, settings } = signer
-  if (settings.dynamicScheme === 'ed25519') return signEd25519({ ...message, key: keys.ed25519() })
-  return await signJwt({ ...message, key: keys.rsa(), audience: settings.audience, claims })
-}
-
-/** A signature of the right form, over something else. */
-export async function signWrongly(delivery: Delivery, signer: Signer, timestamp: Date): Promise<WebhookHeaders> {
-  const headers = await signDelivery({ ...delivery, body: `${delivery.body} ` }, signer, timestamp)
-  if (!headers['webhook-signature'].startsWith('ey')) return headers
-  // A JWT does not cover the body: another first letter of its signature makes it wrong.
-  const cut = headers['webhook-signature'].lastIndexOf('.') + 1
-  const [head, first, rest] = [0, cut, cut + 1].map((from, n, all) => headers['webhook-signature'].slice(from, all[n + 1]))
-  return { ...headers, 'webhook-signature': `${head}${first === 'A' ? 'B' : 'A'}${rest}` }
-}
+import type { WebhookHeaders } from './sign.ts'
 
 export interface PostResult {
   /** Only a 2xx is one. */
@@ -36,21 +16,55 @@ export interface PostResult {
   retryAfterSeconds: number | undefined
 }
 
-/** A redirect is an answer like any other, and is not followed. */
-export async function post(uri: string, body: string, headers: WebhookHeaders, signal: AbortSignal): Promise<PostResult> {
-  try {
-    const response = await fetch(uri, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json', ...headers },
-      body,
-      redirect: 'manual',
-      signal,
+export interface Poster {
+  /** A redirect is an answer like any other, and is not followed. */
+  post: (uri: string, body: string, headers: WebhookHeaders) => Promise<PostResult>
+  /** Breaks off what is under way. */
+  stop: () => void
+}
+
+/** @param timeoutMs until the answer's headers are there and its body has been read */
+export function createPoster(timeoutMs: number): Poster {
+  const agents = { http: new HttpAgent({ keepAlive: true }), https: new HttpsAgent({ keepAlive: true }) }
+  const underWay = new Set<ClientRequest>()
+
+  function post(uri: string, body: string, webhookHeaders: WebhookHeaders): Promise<PostResult> {
+    const headers = {
+      'content-type': 'application/json',
+      'content-length': Buffer.byteLength(body),
+      ...webhookHeaders,
+    }
+    return new Promise((resolve) => {
+      const request = uri.startsWith('https:')
+        ? httpsRequest(uri, { method: 'POST', headers, agent: agents.https })
+        : httpRequest(uri, { method: 'POST', headers, agent: agents.http })
+      underWay.add(request)
+      const timer = setTimeout(() => request.destroy(new Error('timeout')), timeoutMs)
+      request.on('response', ({ statusCode: status = 0, headers: { 'retry-after': retryAfter } }) => {
+        const isTaken = status >= 200 && status < 300
+        resolve({ isTaken, status, told: String(status), retryAfterSeconds: secondsOf(retryAfter) })
+      })
+      request.on('response', (response) => response.on('error', () => {}).resume())
+      request.on('error', (error: NodeJS.ErrnoException) => {
+        // The receiver closed a connection that nobody used, just when it was wanted.
+        if (request.reusedSocket && error.code === 'ECONNRESET') resolve(post(uri, body, webhookHeaders))
+        else resolve(unanswered(messageOf(error)))
+      })
+      request.on('close', () => {
+        clearTimeout(timer)
+        underWay.delete(request)
+      })
+      request.end(body)
     })
-    await response.body?.cancel()
-    const { status, ok } = response
-    return { isTaken: ok, status, told: String(status), retryAfterSeconds: secondsOf(response.headers.get('retry-after')) }
-  } catch (error) {
-    return unanswered(reasonOf(error))
+  }
+
+  return {
+    post,
+    stop() {
+      for (const request of underWay) request.destroy(new Error('the emulator is stopping'))
+      agents.http.destroy()
+      agents.https.destroy()
+    },
   }
 }
 
@@ -58,12 +72,6 @@ export function unanswered(reason: string): PostResult {
   return { isTaken: false, status: undefined, told: reason, retryAfterSeconds: undefined }
 }
 
-function secondsOf(header: string | null): number | undefined {
-  return header !== null && /^\d{1,9}$/.test(header) ? Number(header) : undefined
-}
-
-/** `fetch failed` says nothing; its cause does. */
-function reasonOf(error: unknown): string {
-  if (error instanceof Error && error.name === 'TimeoutError') return 'timeout'
-  return messageOf(error instanceof Error && error.cause !== undefined ? error.cause : error)
+function secondsOf(header: string | undefined): number | undefined {
+  return header !== undefined && /^\d{1,9}$/.test(header) ? Number(header) : undefined
 }

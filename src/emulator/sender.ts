@@ -1,6 +1,7 @@
 /** Delivers what happens to those who want it, at least once, with retries, and badly where a fault asks for it. */
 import { messageOf } from '../errors.ts'
 import type { Log } from '../log.ts'
+import { signDelivery, signWrongly, type Signer } from './attempt-headers.ts'
 import { retryDelayMs, retryForMs } from './backoff.ts'
 import type { EmulatedClock } from './clock.ts'
 import { createDelivery, type Delivery, type Happening, type Target } from './delivery.ts'
@@ -8,7 +9,7 @@ import type { Faults } from './faults.ts'
 import type { KeyRing } from './key-ring.ts'
 import { createLimit } from './limit.ts'
 import { createOutbox } from './outbox.ts'
-import { post, signDelivery, signWrongly, unanswered, type PostResult, type Signer } from './post.ts'
+import { createPoster, unanswered, type PostResult } from './post.ts'
 import type { Settings } from './settings.ts'
 import type { Webhook, Webhooks } from './webhooks.ts'
 
@@ -53,7 +54,8 @@ export function createSender(options: SenderOptions): Sender {
     max: maxInFlight,
     failed: (error) => log.error({ error: messageOf(error) }, 'unexpected error while sending'),
   })
-  const stopping = new AbortController()
+  const poster = createPoster(timeoutMs)
+  let stopped = false
   /** Held back by a `reorder`, in the order they came. */
   let shelf: Delivery[] = []
   /** Fell due while the sender was paused. */
@@ -72,7 +74,7 @@ export function createSender(options: SenderOptions): Sender {
       if (fault.times <= 0) release()
       return delivery
     }
-    plan(delivery, fault?.kind === 'delay' ? happening.at + (fault.ms ?? 0) : happening.at)
+    plan(delivery, fault?.kind === 'delay' ? happening.at + (fault.ms ?? usualDelayMs) : happening.at)
     return delivery
   }
 
@@ -81,13 +83,13 @@ export function createSender(options: SenderOptions): Sender {
   }
 
   async function attempt(delivery: Delivery, due: number): Promise<void> {
-    if (stopping.signal.aborted || delivery.state !== 'pending') return
+    if (stopped || delivery.state !== 'pending') return
     if (paused) return void held.push(delivery)
     const address = addressOf(delivery)
     if (typeof address === 'string') return giveUp(delivery, address)
     delivery.attempts += 1
     const result = await send(delivery, address)
-    if (stopping.signal.aborted) return
+    if (stopped) return
     delivery.last = result.told
     log.info(
       { webhook_id: delivery.id, type: delivery.type, to: withoutQuery(address.uri), attempt: delivery.attempts },
@@ -102,9 +104,8 @@ export function createSender(options: SenderOptions): Sender {
     if (fault?.kind === 'lost') return unanswered('lost on request')
     const timestamp = new Date(Date.now() - (fault?.kind === 'stale' ? (fault.ms ?? usualStaleMs) : 0))
     const headers = await (fault?.kind === 'bad_signature' ? signWrongly : signDelivery)(delivery, signer, timestamp)
-    const signal = () => AbortSignal.any([stopping.signal, AbortSignal.timeout(timeoutMs)])
     const copies = fault?.kind === 'duplicate' ? [headers, headers] : [headers]
-    const [first, second] = await Promise.all(copies.map((copy) => post(uri, delivery.body, copy, signal())))
+    const [first, second] = await Promise.all(copies.map((copy) => poster.post(uri, delivery.body, copy)))
     if (first === undefined) throw new Error('nothing was sent')
     return second !== undefined && !first.isTaken ? second : first
   }
@@ -116,13 +117,13 @@ export function createSender(options: SenderOptions): Sender {
       return outbox.end(delivery, 'delivered')
     }
     if (status === 410) {
-      if (webhook !== undefined) webhooks.disable(webhook)
+      if (webhook?.state === 'enabled') webhooks.disable(webhook)
       return giveUp(delivery, 'the receiver is gone')
     }
     const next = due + retryDelayMs(delivery.attempts, Math.random(), retryAfterSeconds)
     if (next <= delivery.since + retryForMs) return plan(delivery, next)
     // Nothing has got through for as long as this one was tried.
-    if (webhook !== undefined && webhook.lastGoodAt <= delivery.since) webhooks.disable(webhook)
+    if (webhook?.state === 'enabled' && webhook.lastGoodAt <= delivery.since) webhooks.disable(webhook)
     giveUp(delivery, `no success in 24 hours (${delivery.last ?? ''})`)
   }
 
@@ -192,7 +193,8 @@ export function createSender(options: SenderOptions): Sender {
     isPaused: () => paused,
     release,
     async stop() {
-      stopping.abort()
+      stopped = true
+      poster.stop()
       await limit.stop()
     },
   }
@@ -205,6 +207,8 @@ interface Address {
 
 /** Guessed: what a ping says is documented nowhere. */
 const pingType = 'webhook.ping'
+
+const usualDelayMs = 60_000
 
 /** Twice what receivers are told to accept. */
 const usualStaleMs = 600_000

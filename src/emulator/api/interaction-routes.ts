@@ -17,7 +17,7 @@ export interface InteractionRoutes {
 export function addInteractionRoutes(router: Router, { interactions, settings }: InteractionRoutes): void {
   router.post('/interactions', async (ctx) => {
     const fields = snakeCased(await readFields(ctx.req))
-    if (fields.stream === true) throw new ApiError('UNIMPLEMENTED', 'The emulator does not stream.')
+    if (fields.stream === true) throw new ApiError('INVALID_ARGUMENT', 'The emulator does not stream.')
     const [model, agent] = [textField(fields, 'model'), textField(fields, 'agent')]
     if ((model === undefined) === (agent === undefined))
       throw new ApiError('INVALID_ARGUMENT', 'Exactly one of model and agent is needed.')
