@@ -1,6 +1,6 @@
 /** Jobs of one kind, in memory: they run for a while on the emulator's clock and end as planned, or as somebody asks. */
 import { randomBytes } from 'node:crypto'
-import { ApiError } from './api/error.ts'
+import { ApiError } from './api-error.ts'
 import type { Cancel, EmulatedClock } from './clock.ts'
 
 export interface JobError {

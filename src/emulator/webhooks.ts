@@ -1,6 +1,6 @@
 /** The registered webhooks, in memory. */
 import { randomBytes } from 'node:crypto'
-import { ApiError } from './api/error.ts'
+import { ApiError } from './api-error.ts'
 import type { EmulatedClock } from './clock.ts'
 import { live, newSecrets, rotated, type LiveSecret, type Revocation } from './secrets.ts'
 

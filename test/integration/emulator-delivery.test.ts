@@ -286,6 +286,7 @@ describe('a delivery that fails', () => {
     const { id } = await register(emulator, receiver.url)
     await emulator.steer('POST', '/faults', { kind: 'lost', type: 'batch.succeeded', times: 1_000 })
     await emit(emulator)
+    await emulator.steer('POST', '/clock', { advance: '1m' })
     await sdks['3.x'](emulator.url).webhooks.ping(id)
     await arrived(receiver, 1)
     await emulator.steer('POST', '/clock', { advance: '27h' })

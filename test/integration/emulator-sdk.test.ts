@@ -245,6 +245,7 @@ describe('the HTTP calls of the guide', () => {
     })
     expect(masked.body).toMatchObject({ subscribed_events: ['video.generated'] })
     expect(masked.body.name).toBeUndefined()
+    expect(await call('PATCH', `${path}?update_mask=id`, { id: 'another' })).toMatchObject({ status: 400 })
     expect(await call('GET', `/${version}/webhooks?pageSize=1`)).toMatchObject({ body: { next_page_token: expect.any(String) } })
     expect(await call('DELETE', path)).toEqual({ status: 200, body: {} })
   })

@@ -1,7 +1,7 @@
 /** Who may call: anybody with a key, or the one who has the right one. The messages are those that Google's APIs are known for. */
 import { createHash, timingSafeEqual } from 'node:crypto'
 import type { Middleware } from 'koa'
-import { ApiError } from './error.ts'
+import { ApiError } from '../api-error.ts'
 import { queryOf } from './query.ts'
 
 /** @param expected undefined: any key will do */

@@ -1,8 +1,8 @@
 /** Batches as the API takes and shows them: each is a long-running operation. */
+import { ApiError } from '../api-error.ts'
 import { batchName, outputFile, usualError, type Batch, type BatchDetails } from '../batches.ts'
 import type { WebhookConfig } from '../jobs.ts'
 import { snakeCased, type Fields } from './body.ts'
-import { ApiError } from './error.ts'
 import { parseWebhookConfig, recordField, textField } from './job-input.ts'
 import { isoTime } from './webhook-resource.ts'
 

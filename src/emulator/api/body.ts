@@ -1,7 +1,7 @@
 /** Request bodies: bounded JSON objects, whose fields may be spelled `snake_case` or `camelCase`. */
 import type { IncomingMessage } from 'node:http'
 import type { z } from 'zod'
-import { ApiError } from './error.ts'
+import { ApiError } from '../api-error.ts'
 
 export type Fields = Record<string, unknown>
 

@@ -1,10 +1,10 @@
 /** Interactions, as the API takes and shows them. It has no call that lists them. */
 import type { Router } from '@koa/router'
+import { ApiError } from '../api-error.ts'
 import { usualError } from '../batches.ts'
 import type { Interaction, Interactions } from '../interactions.ts'
 import { interactionEnds, type Settings } from '../settings.ts'
 import { readFields, snakeCased, type Fields } from './body.ts'
-import { ApiError } from './error.ts'
 import { parseWebhookConfig, planFor, textField } from './job-input.ts'
 import { paramOf } from './query.ts'
 import { isoTime } from './webhook-resource.ts'

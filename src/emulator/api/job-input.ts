@@ -2,10 +2,10 @@
 import type { Context } from 'koa'
 import { z } from 'zod'
 import { durationMs } from '../../config/values.ts'
+import { ApiError } from '../api-error.ts'
 import type { WebhookConfig } from '../jobs.ts'
 import type { JobPlan } from '../settings.ts'
 import { isRecord, parseFields, type Fields } from './body.ts'
-import { ApiError } from './error.ts'
 import { webhookUri } from './webhook-resource.ts'
 
 /** Guessed, both. */

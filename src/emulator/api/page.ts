@@ -1,5 +1,5 @@
 /** Pages of a list, as Google's APIs cut them. */
-import { ApiError } from './error.ts'
+import { ApiError } from '../api-error.ts'
 
 export interface PageQuery {
   size: string | undefined

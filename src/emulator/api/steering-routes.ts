@@ -1,6 +1,7 @@
 /** `/emulator`: what Gemini does not have. Time, faults, the ends of jobs, and a look at what was sent. */
 import type { Router } from '@koa/router'
 import type { Middleware } from 'koa'
+import { ApiError } from '../api-error.ts'
 import { batchName, type Batches } from '../batches.ts'
 import type { EmulatedClock } from '../clock.ts'
 import type { Delivery } from '../delivery.ts'
@@ -11,7 +12,6 @@ import type { Sender } from '../sender.ts'
 import { batchEnds, interactionEnds, type Settings } from '../settings.ts'
 import type { Webhooks } from '../webhooks.ts'
 import { parseFields, readFields, type Fields } from './body.ts'
-import { ApiError } from './error.ts'
 import { parseEnd } from './job-input.ts'
 import { paramOf, queryOf } from './query.ts'
 import {

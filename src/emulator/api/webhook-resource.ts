@@ -1,10 +1,10 @@
 /** Webhooks as the API shows and takes them. */
 import { z } from 'zod'
+import { ApiError } from '../api-error.ts'
 import { truncated, type LiveSecret, type Revocation } from '../secrets.ts'
 import { complaintAboutUri } from '../uri.ts'
 import type { Webhook, WebhookChange } from '../webhooks.ts'
 import { parseFields, snake, snakeCased, type Fields } from './body.ts'
-import { ApiError } from './error.ts'
 
 /** @param secrets those that are live, newest first */
 export function webhookResource(webhook: Webhook, secrets: readonly LiveSecret[]): Fields {

@@ -1,9 +1,9 @@
 /** WebhookService. */
 import type { Router } from '@koa/router'
+import { ApiError } from '../api-error.ts'
 import type { Sender } from '../sender.ts'
 import type { Webhook, Webhooks } from '../webhooks.ts'
 import { readFields } from './body.ts'
-import { ApiError } from './error.ts'
 import { cutPage } from './page.ts'
 import { paramOf, queryOf } from './query.ts'
 import { parseChange, parseCreation, parseRevocation, webhookResource } from './webhook-resource.ts'
