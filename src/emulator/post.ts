@@ -47,7 +47,8 @@ export function createPoster(timeoutMs: number): Poster {
       request.on('response', (response) => response.on('error', () => {}).resume())
       request.on('error', (error: NodeJS.ErrnoException) => {
         // The receiver closed a connection that nobody used, just when it was wanted.
-        if (request.reusedSocket && error.code === 'ECONNRESET') resolve(post(uri, body, webhookHeaders))
+        if (request.reusedSocket && (error.code === 'ECONNRESET' || error.code === 'EPIPE'))
+          resolve(post(uri, body, webhookHeaders))
         else resolve(unanswered(messageOf(error)))
       })
       request.on('close', () => {

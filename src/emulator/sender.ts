@@ -120,8 +120,9 @@ export function createSender(options: SenderOptions): Sender {
       if (webhook?.state === 'enabled') webhooks.disable(webhook)
       return giveUp(delivery, 'the receiver is gone')
     }
+    const lastDue = delivery.since + retryForMs
     const next = due + retryDelayMs(delivery.attempts, Math.random(), retryAfterSeconds)
-    if (next <= delivery.since + retryForMs) return plan(delivery, next)
+    if (due < lastDue) return plan(delivery, Math.min(next, lastDue))
     // Nothing has got through for as long as this one was tried.
     if (webhook?.state === 'enabled' && webhook.lastGoodAt <= delivery.since) webhooks.disable(webhook)
     giveUp(delivery, `no success in 24 hours (${delivery.last ?? ''})`)
