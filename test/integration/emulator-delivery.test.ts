@@ -67,6 +67,23 @@ async function published(emulator: TestEmulator) {
   return keySet.parse(await (await fetch(emulator.jwksUri)).json()).keys
 }
 
+type Keys = Awaited<ReturnType<typeof published>>
+
+/** @throws where its signature does not hold */
+function tokenOf(one: Received, keys: Keys) {
+  const set = createLocalJWKSet({ keys: keys.map((key) => ({ ...key, kty: String(key.kty) })) })
+  return jwtVerify(signatureOf(one), set, { audience: 'gemini-relay-emulator' })
+}
+
+/** Those that signed it. */
+function ed25519KeysOf(one: Received, keys: Keys): Keys {
+  const signature = Buffer.from(signatureOf(one).replace(/^v1a,/, ''), 'base64')
+  const content = Buffer.from(`${idOf(one)}.${String(one.headers['webhook-timestamp'])}.${one.body}`)
+  return keys
+    .filter(({ kty }) => kty === 'OKP')
+    .filter((key) => verifySignature(null, content, createPublicKey({ key, format: 'jwk' }), signature))
+}
+
 describe('an event', () => {
   it('goes to the webhooks that subscribe to its type, each with a secret and a webhook-id of its own', async () => {
     const emulator = await open()
@@ -128,8 +145,7 @@ describe('a dynamic delivery', () => {
     await emit(emulator, { uris: [receiver.url], user_metadata: { priority: 'high' } })
     const [one] = await arrived(receiver, 1)
     if (one === undefined) throw new Error('nothing arrived')
-    const keys = createLocalJWKSet({ keys: (await published(emulator)).map((key) => ({ ...key, kty: String(key.kty) })) })
-    const { payload, protectedHeader } = await jwtVerify(signatureOf(one), keys, { audience: 'gemini-relay-emulator' })
+    const { payload, protectedHeader } = await tokenOf(one, await published(emulator))
     expect(protectedHeader).toMatchObject({ alg: 'RS256', kid: expect.any(String) })
     expect(Object.keys(payload).toSorted()).toEqual(['aud', 'iat', 'jti'])
     expect(JSON.parse(one.body)).toMatchObject({ data: { user_metadata: { priority: 'high' } } })
@@ -142,12 +158,9 @@ describe('a dynamic delivery', () => {
     await emit(emulator, { uris: [receiver.url] })
     const [one] = await arrived(receiver, 1)
     if (one === undefined) throw new Error('nothing arrived')
-    const signature = Buffer.from(signatureOf(one).replace(/^v1a,/, ''), 'base64')
-    const content = Buffer.from(`${idOf(one)}.${String(one.headers['webhook-timestamp'])}.${one.body}`)
-    const keys = (await published(emulator)).filter(({ kty }) => kty === 'OKP')
-    expect(keys).toHaveLength(3)
-    const matching = keys.filter((key) => verifySignature(null, content, createPublicKey({ key, format: 'jwk' }), signature))
-    expect(matching).toHaveLength(1)
+    const keys = await published(emulator)
+    expect(keys.filter(({ kty }) => kty === 'OKP')).toHaveLength(3)
+    expect(ed25519KeysOf(one, keys)).toHaveLength(1)
   })
 
   it('has its metadata and its id where the settings put them', async () => {
@@ -258,7 +271,7 @@ describe('a delivery that fails', () => {
       (count) => count >= 18,
     )
     expect(await stateOf(emulator, id)).toBe('enabled')
-    await emulator.steer('POST', '/clock', { advance: '4h' })
+    await emulator.steer('POST', '/clock', { advance: '1h' })
     const [one] = await eventually(
       () => deliveries(emulator),
       ([first]) => first?.state === 'given_up',
@@ -293,6 +306,24 @@ describe('a delivery that fails', () => {
     await eventually(
       () => deliveries(emulator),
       (list) => list.some(({ state }) => state === 'given_up'),
+    )
+    expect(await stateOf(emulator, id)).toBe('enabled')
+  })
+
+  it('leaves its webhook enabled when somebody has enabled it meanwhile', async () => {
+    const emulator = await open()
+    const receiver = await receive()
+    const { webhooks } = sdks['3.x'](emulator.url)
+    const { id } = await register(emulator, receiver.url)
+    receiver.answer(500)
+    await emit(emulator)
+    await arrived(receiver, 1)
+    await emulator.steer('POST', '/clock', { advance: '1s' })
+    for (const state of ['disabled', 'enabled'] as const) await webhooks.update(id, { state })
+    await emulator.steer('POST', '/clock', { advance: '24h' })
+    await eventually(
+      () => deliveries(emulator),
+      ([one]) => one?.state === 'given_up',
     )
     expect(await stateOf(emulator, id)).toBe('enabled')
   })
@@ -333,10 +364,11 @@ describe('a delivery that fails', () => {
     await register(emulator, receiver.url)
     receiver.answer(307, { location: elsewhere.url })
     await emit(emulator)
-    await eventually(
+    const list = await eventually(
       () => deliveries(emulator),
       ([one]) => one?.last === '307',
     )
+    expect(list).toMatchObject([{ state: 'pending', attempts: 1 }])
     expect(elsewhere.received).toEqual([])
   })
 
@@ -379,6 +411,10 @@ describe('a fault on request', () => {
     await emulator.steer('POST', '/faults', { kind: 'reorder', times: 3 })
     for (const type of types) await emit(emulator, { type })
     expect((await arrived(receiver, 3)).map(typeOf)).toEqual(types.toReversed())
+    await emulator.steer('POST', '/faults', { kind: 'reorder', times: 10 })
+    for (const type of types) await emit(emulator, { type })
+    await emulator.steer('DELETE', '/faults')
+    expect((await arrived(receiver, 6)).slice(3).map(typeOf)).toEqual(types.toReversed())
   })
 
   it('sends late', async () => {
@@ -393,30 +429,33 @@ describe('a fault on request', () => {
     expect((await arrived(receiver, 2)).map(({ body }) => body.includes('batches/2'))).toEqual([true, false])
   })
 
-  it.each([
-    ['static', []],
-    ['jwt', ['dynamic']],
-    ['ed25519', ['dynamic']],
-  ] as const)('sends a %s signature that is wrong, and a right one at the next attempt', async (scheme, dynamic) => {
-    const emulator = await open({ speed: 1_000 })
-    const receiver = await receive()
-    if (scheme !== 'static') await emulator.steer('POST', '/settings', { dynamic_scheme: scheme })
-    await register(emulator, receiver.url)
-    await emulator.steer('POST', '/faults', { kind: 'bad_signature' })
-    receiver.answer(400)
-    await emit(emulator, dynamic.length > 0 ? { uris: [receiver.url] } : {})
-    await eventually(
-      () => receiver.received,
-      ({ length }) => length >= 2,
-    )
-    receiver.answer(200)
-    const [wrong, right] = receiver.received
-    if (wrong === undefined || right === undefined) throw new Error('nothing arrived')
-    const form = /^(v1,|v1a,|eyJ)/
-    expect(signatureOf(wrong).match(form)?.[0]).toBe(signatureOf(right).match(form)?.[0])
-    expect(signatureOf(wrong)).not.toBe(signatureOf(right))
-    expect(idOf(wrong)).toBe(idOf(right))
-  })
+  it.each(['hmac', 'jwt', 'ed25519'] as const)(
+    'sends a wrong signature (%s), and a right one with the next attempt',
+    async (scheme) => {
+      const emulator = await open({ speed: 1_000 })
+      const receiver = await receive()
+      if (scheme !== 'hmac') await emulator.steer('POST', '/settings', { dynamic_scheme: scheme })
+      const { secret } = await register(emulator, receiver.url)
+      await emulator.steer('POST', '/faults', { kind: 'bad_signature' })
+      receiver.answer(400)
+      await emit(emulator, scheme === 'hmac' ? {} : { uris: [receiver.url] })
+      const [wrong, right] = await eventually(
+        () => receiver.received,
+        ({ length }) => length >= 2,
+      )
+      if (wrong === undefined || right === undefined) throw new Error('nothing arrived')
+      const keys = await published(emulator)
+      const holds = {
+        hmac: (one: Received) => signedBy(secret, one),
+        jwt: (one: Received) => tokenOf(one, keys).then(Boolean, () => false),
+        ed25519: (one: Received) => ed25519KeysOf(one, keys).length === 1,
+      }[scheme]
+      expect([await holds(wrong), await holds(right)]).toEqual([false, true])
+      const form = /^(v1,|v1a,|eyJ)/
+      expect(signatureOf(wrong).match(form)?.[0]).toBe(signatureOf(right).match(form)?.[0])
+      expect(idOf(wrong)).toBe(idOf(right))
+    },
+  )
 
   it('sends a timestamp of some time ago, rightly signed', async () => {
     const emulator = await open()
@@ -479,6 +518,17 @@ describe('the sender', () => {
     )
     await emulator.steer('POST', '/deliveries/resend')
     await arrived(receiver, 2)
+  })
+})
+
+describe('the end of the emulator', () => {
+  it('waits for no receiver', async () => {
+    const emulator = await emulate({ timeoutMs: 3_600_000 })
+    const receiver = await receive()
+    receiver.answer('never')
+    await emit(emulator, { uris: [receiver.url] })
+    await arrived(receiver, 1)
+    await emulator.stop()
   })
 })
 

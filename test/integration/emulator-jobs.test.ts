@@ -148,8 +148,15 @@ describe.each(sdkVersions)('the SDK %s', (version) => {
     await expect(interactions.get(id)).rejects.toMatchObject({ status: 404 })
   })
 
-  it('gets the answer of an interaction in the foreground at once', async () => {
-    expect(await interactionsOf[version](emulator.url).create({ model, input: 'Hello' })).toMatchObject({ status: 'completed' })
+  it('gets the answer of an interaction in the foreground at once, and nothing more', async () => {
+    const receiver = await receive()
+    const interactions = interactionsOf[version](emulator.url)
+    const webhook_config = { uris: [receiver.url] }
+    expect(await interactions.create({ model, input: 'Hello', webhook_config })).toMatchObject({ status: 'completed' })
+    const { id } = await interactions.create({ model, input: 'Hello', webhook_config, background: true })
+    await end(id, { end: 'completed' })
+    // Nobody is told what the answer said already.
+    expect(await eventsOf(receiver.received, 1)).toMatchObject([{ data: { id } }])
   })
 })
 
