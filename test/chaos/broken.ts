@@ -25,7 +25,7 @@ const plans: Readonly<Record<string, Plan>> = {
   'lease-never-expires': { seconds: 15, seed: 1, only: 'kill relay', settle: 45 },
   'order-ignored': { seconds: 15, seed: 1, only: 'kill relay,sink', settle: 45 },
   'lease-without-fencing': { seconds: 45, seed: 3, only: 'connection,sink', settle: 60 },
-  'retry-in-memory': { seconds: 20, seed: 535, only: 'kill relay,stop relay,upgrade relay,sink', settle: 45 },
+  'retry-in-memory': { seconds: 20, seed: 47, only: 'kill relay,stop relay,upgrade relay,sink', settle: 45 },
 }
 
 const patches = join(root, 'test/chaos/broken')

@@ -25,7 +25,7 @@ const memoryBound = { factor: 2, slackMb: 64 }
 export function findLeaks({ relays, postgres }: Rig, evidence: Evidence): string[] {
   return [
     ...relayNames.flatMap((name) => [
-      ...relays[name].crashes.map(({ how }) => `relay ${name} ended by itself: ${how}`),
+      ...relays[name].crashes.map(({ how }) => `relay ${name} ${how}`),
       ...memoryLeak(relays[name].memory()).map((what) => `relay ${name}: ${what}`),
     ]),
     ...evidence.connections.flatMap(({ part, count, inTransaction }) => {

@@ -24,7 +24,7 @@ export interface ChaosRelay {
   thaw(): void
   /** Which build its next start runs: `main.js`. */
   use(binary: string): void
-  /** Exits that nobody asked for, of processes that were ready. */
+  /** Exits that nobody asked for, of processes that were ready, and those that were asked for in vain. */
   crashes: { atMs: number; how: string }[]
   /** Resident megabytes of the present process, by time. */
   memory(): readonly MemorySample[]
@@ -53,6 +53,8 @@ const restartMs = 500
 /** A start that takes longer is tried again; the relay itself waits 60 s for its database. */
 const startLimitMs = 90_000
 const startTries = 20
+/** The relay gives what is under way 20 s; a supervisor would not wait longer than this either. */
+const stopLimitMs = 40_000
 
 export function createRelay(options: ChaosRelayOptions): ChaosRelay {
   const { name, configFile, env, logs, guard } = options
@@ -102,7 +104,7 @@ export function createRelay(options: ChaosRelayOptions): ChaosRelay {
     const asked = state === 'stopping' || state === 'starting'
     if (state !== 'starting') state = 'down'
     if (asked) return
-    crashes.push({ atMs: Date.now(), how })
+    crashes.push({ atMs: Date.now(), how: `ended by itself: ${how}` })
     void start()
   }
 
@@ -135,7 +137,12 @@ export function createRelay(options: ChaosRelayOptions): ChaosRelay {
     state = 'stopping'
     const exited = once(ending, 'exit')
     ending.kill(signal)
+    const late = setTimeout(() => {
+      crashes.push({ atMs: Date.now(), how: `had not ended ${stopLimitMs / 1_000} s after ${signal}` })
+      ending.kill('SIGKILL')
+    }, stopLimitMs)
     await exited
+    clearTimeout(late)
     state = 'down'
   }
 
