@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { RelayError, messageOf } from '../errors.ts'
 import { whenAborted } from '../lifecycle.ts'
-import { createBrokenRequests, refusalOf } from './broken.ts'
+import { createBrokenAnswer, refusalOf } from './broken.ts'
 
 /**
  * Gemini sends about ten, proxies add as many. Node leaves out those after the ones it counts to and says nothing, so a second
@@ -66,7 +66,6 @@ export interface ListenOptions {
 export async function listen(handler: Handler, options: ListenOptions): Promise<Listening> {
   const { host, port, dropped } = options
   const limits = { ...defaultLimits, ...options.limits }
-  const broken = createBrokenRequests(limits.lingerMs)
   const server = createServer(
     {
       headersTimeout: limits.headersTimeoutMs,
@@ -78,10 +77,7 @@ export async function listen(handler: Handler, options: ListenOptions): Promise<
       // Node's own answer has no code; the app says it, see answers.ts
       requireHostHeader: false,
     },
-    (request, response) => {
-      broken.note(response)
-      void handler(request, response)
-    },
+    (request, response) => void handler(request, response),
   )
   server.timeout = limits.stallTimeoutMs
   server.maxHeadersCount = maxHeaders + 1
@@ -90,9 +86,8 @@ export async function listen(handler: Handler, options: ListenOptions): Promise<
     server.closeIdleConnections()
     dropped?.()
   })
-  server.on('clientError', (error, socket) => broken.answer(error, socket))
+  server.on('clientError', createBrokenAnswer(limits.lingerMs))
   server.on('checkExpectation', (_, response: ServerResponse) => {
-    broken.note(response)
     const { status, body } = refusalOf('expectation_failed', 'only `Expect: 100-continue` is understood')
     response
       .writeHead(status, {

@@ -721,8 +721,8 @@ type Handler =`,
     edits: [
       [
         'src/receive/broken.ts',
-        'if (pending === undefined) return end(error, socket)',
-        'if (pending !== socket) return end(error, socket)',
+        'if (pending === undefined) return end(error, socket, lingerMs)',
+        'if (pending !== undefined || pending === undefined) return end(error, socket, lingerMs)',
       ],
     ],
     test: 'http',
