@@ -1,6 +1,6 @@
 /** The HTTP server around the app. */
 import { createServer, type RequestListener } from 'node:http'
-import { RelayError, messageOf } from '../errors.ts'
+import { listenError } from '../listen-error.ts'
 
 export interface Listening {
   /** As seen from this machine, without a trailing slash. */
@@ -14,14 +14,8 @@ const graceMs = 1_000
 export async function listen(handler: RequestListener, host: string, port: number): Promise<Listening> {
   const server = createServer(handler)
   await new Promise<void>((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) => {
-      const hint = 'choose another one with --port, or 0 for any that is free'
-      reject(
-        error.code === 'EADDRINUSE'
-          ? new RelayError('port_in_use', `port ${port} on ${host} is already in use`, { cause: error, hint })
-          : new RelayError('cannot_listen', `cannot listen on ${host}:${port}: ${messageOf(error)}`, { cause: error }),
-      )
-    })
+    const hint = 'choose another one with --port, or 0 for any that is free'
+    server.once('error', (error: NodeJS.ErrnoException) => reject(listenError(error, host, port, hint)))
     server.listen({ host, port }, resolve)
   })
   const address = server.address()

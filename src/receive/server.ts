@@ -1,8 +1,8 @@
 /** The HTTP server around the app, with bounds against clients that are slow on purpose. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { RelayError, messageOf } from '../errors.ts'
 import { whenAborted } from '../lifecycle.ts'
+import { listenError } from '../listen-error.ts'
 import { createBrokenAnswer, refusalOf } from './broken.ts'
 
 /**
@@ -98,7 +98,9 @@ export async function listen(handler: Handler, options: ListenOptions): Promise<
       .end(body)
   })
   await new Promise<void>((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) => reject(listenError(error, host, port)))
+    server.once('error', (error: NodeJS.ErrnoException) =>
+      reject(listenError(error, host, port, 'set server.port to a free one')),
+    )
     server.listen({ host, port }, resolve)
   })
   const address = server.address()
@@ -123,17 +125,4 @@ async function close(server: Server, deadline: AbortSignal): Promise<void> {
 
 function countOpen(server: Server): () => Promise<number> {
   return () => new Promise((resolve, reject) => server.getConnections((error, count) => (error ? reject(error) : resolve(count))))
-}
-
-function listenError(error: NodeJS.ErrnoException, host: string, port: number): unknown {
-  if (error.code === 'EADDRINUSE') {
-    return new RelayError('port_in_use', `port ${port} on ${host} is already in use`, {
-      cause: error,
-      hint: 'set server.port to a free one',
-    })
-  }
-  if (error.syscall === 'listen' || error.syscall === 'getaddrinfo') {
-    return new RelayError('cannot_listen', `cannot listen on ${host}:${port}: ${messageOf(error)}`, { cause: error })
-  }
-  return error
 }

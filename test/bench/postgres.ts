@@ -1,9 +1,8 @@
 /** The Postgres that everything here is measured on: the relay's embedded one, on a directory of its own. */
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { rmSync } from 'node:fs'
 import pg from 'pg'
 import { startEmbedded } from '../../src/store/embedded/index.ts'
+import { makeServerDir } from '../setup/server-dir.ts'
 
 export interface BenchPostgres {
   /** Version and the settings that matter here. */
@@ -30,9 +29,7 @@ const told = [
 ]
 
 export async function startPostgres(): Promise<BenchPostgres> {
-  const dataDir = mkdtempSync(join(tmpdir(), 'gemini-relay-bench-'))
-  // As root the server runs as another user, who has to get in.
-  chmodSync(dataDir, 0o711)
+  const dataDir = makeServerDir('gemini-relay-bench-')
   const embedded = await startEmbedded({ dataDir, settings })
   const admin = new pg.Client({ connectionString: embedded.url })
   await admin.connect()

@@ -1,12 +1,12 @@
 /** How long the shipped configuration takes from the command to the first 200 of /readyz. */
-import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { readFileSync, rmSync } from 'node:fs'
 import { get } from 'node:http'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { freePorts } from '../setup/free-ports.ts'
 import { launchRelay } from '../setup/relay-process.ts'
 import { root } from '../setup/root.ts'
+import { makeServerDir } from '../setup/server-dir.ts'
 import type { Bench, Result } from './bench.ts'
 import { secret } from './servers.ts'
 import { median, rounded, spread } from './statistics.ts'
@@ -31,7 +31,7 @@ export async function runStart(bench: Bench): Promise<Result> {
   for (let repeat = 0; repeat < bench.repeats; repeat++) {
     bench.probe()
     times.existing.push(await start({ DATABASE_URL: url }))
-    const dir = emptyDirectory()
+    const dir = makeServerDir('gemini-relay-start-')
     try {
       times.freshEmbedded.push(await start({ RELAY_DATA_DIR: dir }))
       times.embeddedAgain.push(await start({ RELAY_DATA_DIR: dir }))
@@ -45,13 +45,6 @@ export async function runStart(bench: Bench): Promise<Result> {
     )
   }
   return resultOf(bench, times)
-}
-
-/** As root, Postgres runs as another user, who has to get in. */
-function emptyDirectory(): string {
-  const dir = mkdtempSync(join(tmpdir(), 'gemini-relay-start-'))
-  chmodSync(dir, 0o711)
-  return dir
 }
 
 /** @returns seconds */

@@ -1,7 +1,7 @@
 /** A Postgres server of the run's own, which it kills and starts again on the same data and port. */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { chmodSync, chownSync, mkdirSync, openSync, closeSync } from 'node:fs'
+import { chownSync, openSync, closeSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -48,9 +48,6 @@ const settings = {
 const startTries = 20
 
 export async function startPostgres({ dir, logs, guard }: { dir: string; logs: string; guard: Guard }): Promise<ChaosPostgres> {
-  mkdirSync(dir, { recursive: true })
-  // As root the server runs as another user, who has to get in.
-  chmodSync(dir, 0o711)
   const layout = makeDataDir(join(dir, 'postgres'))
   const user = serverUser(layout.cluster)
   const own = (path: string) => (user === undefined ? undefined : chownSync(path, user.uid, user.gid))

@@ -1,7 +1,8 @@
 /** Everything a run consists of, acquired in order and released in reverse. */
-import { chmodSync, mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { startJwksServer } from '../../src/emulator/jwks-server.ts'
+import { makeServerDir } from '../setup/server-dir.ts'
 import { createArrivals, type Arrivals } from './arrivals.ts'
 import { relayYaml, webhookPath } from './config.ts'
 import { edgeNames, relayNames, type EdgeName, type RelayName } from './faults.ts'
@@ -16,7 +17,7 @@ import { startPostgres, type ChaosPostgres } from './postgres.ts'
 import { startFaultProxy, type FaultProxy, type Upstream } from './proxy.ts'
 import { createRandom } from './random.ts'
 import { createRelay, type ChaosRelay } from './relay.ts'
-import { createSigner, publishJwks } from './signing.ts'
+import { createSigner } from './signing.ts'
 import { startSlackEnd, type SlackEnd } from './slack.ts'
 import { createTables, otherDatabase, relayDatabase } from './tables.ts'
 
@@ -66,9 +67,7 @@ async function acquire(
   onStop: (release: () => unknown) => void,
   stop: () => Promise<void>,
 ): Promise<Rig> {
-  const dir = mkdtempSync(join(tmpdir(), 'gemini-relay-chaos-'))
-  // As root Postgres runs as another user, who has to get through.
-  chmodSync(dir, 0o711)
+  const dir = makeServerDir('gemini-relay-chaos-')
   const logs = join(dir, 'logs')
   mkdirSync(logs)
   const guard = startGuard()
@@ -86,8 +85,8 @@ async function acquire(
   onStop(() => receiver.stop())
   const slack = await startSlackEnd(arrivals)
   onStop(() => slack.stop())
-  const jwks = await publishJwks(signer.jwks)
-  onStop(() => jwks.stop())
+  const jwks = await startJwksServer({ keys: signer.published })
+  onStop(() => jwks.close())
   if (withKafka) say('starting Kafka')
   const kafka = withKafka ? await startKafkaEnd(arrivals) : { missing: 'not asked for' }
   const broker = 'missing' in kafka ? undefined : kafka

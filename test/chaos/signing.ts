@@ -1,6 +1,6 @@
 /** Signs as Gemini does, in each of the three forms. No line of it is the relay's, nor the relay's emulator's. */
 import { createHmac, generateKeyPairSync, randomBytes, sign, type KeyObject } from 'node:crypto'
-import { createServer } from 'node:http'
+import type { JWK } from 'jose'
 import type { MessageScheme } from './messages.ts'
 
 export interface SigningKeys {
@@ -17,19 +17,17 @@ export interface Signer {
   audience: string
 }
 
-export function createSigner(): Signer & { jwks: string } {
+export function createSigner(): Signer & { published: readonly JWK[] } {
   const [ours, strangers] = [pairs(), pairs()]
   const jwk = (key: KeyObject, more: Record<string, string>) => ({ ...key.export({ format: 'jwk' }), use: 'sig', ...more })
   return {
     keys: { secret: newSecret(), ed25519: ours.ed25519.privateKey, rs256: ours.rs256.privateKey },
     stranger: { secret: newSecret(), ed25519: strangers.ed25519.privateKey, rs256: strangers.rs256.privateKey },
     audience: 'chaos',
-    jwks: JSON.stringify({
-      keys: [
-        jwk(ours.ed25519.publicKey, { kid: 'chaos-ed25519', alg: 'EdDSA' }),
-        jwk(ours.rs256.publicKey, { kid: 'chaos-rs256', alg: 'RS256' }),
-      ],
-    }),
+    published: [
+      jwk(ours.ed25519.publicKey, { kid: 'chaos-ed25519', alg: 'EdDSA' }),
+      jwk(ours.rs256.publicKey, { kid: 'chaos-rs256', alg: 'RS256' }),
+    ],
   }
 }
 
@@ -74,25 +72,4 @@ export function signed(
 
 function base64url(value: unknown): string {
   return Buffer.from(JSON.stringify(value)).toString('base64url')
-}
-
-export interface JwksPublisher {
-  url: string
-  stop(): Promise<void>
-}
-
-export async function publishJwks(jwks: string): Promise<JwksPublisher> {
-  const server = createServer((_request, response) => {
-    response.writeHead(200, { 'content-type': 'application/json' }).end(jwks)
-  }).listen(0, '127.0.0.1')
-  await new Promise((resolve) => server.once('listening', resolve))
-  const address = server.address()
-  return {
-    url: `http://127.0.0.1:${address !== null && typeof address === 'object' ? address.port : 0}/jwks.json`,
-    stop: () =>
-      new Promise((resolve) => {
-        server.close(() => resolve())
-        server.closeAllConnections()
-      }),
-  }
 }

@@ -1,19 +1,17 @@
 import { execFileSync } from 'node:child_process'
-import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { startReceiver, type Receiver } from '../sinks/receiver.ts'
 import { binary, launchRelay, spawnRelay, writeConfig, type RelayConfig } from '../setup/relay-process.ts'
 import { envelope, eventually, post, secret } from '../setup/sender.ts'
+import { makeServerDir } from '../setup/server-dir.ts'
 
 let dataDir: string
 let receiver: Receiver
 const stops: (() => Promise<unknown>)[] = []
 
 beforeEach(async () => {
-  dataDir = mkdtempSync(join(tmpdir(), 'gemini-relay-e2e-'))
-  chmodSync(dataDir, 0o711)
+  dataDir = makeServerDir('gemini-relay-e2e-')
   receiver = await startReceiver()
 })
 afterEach(async () => {

@@ -1,6 +1,4 @@
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { rmSync } from 'node:fs'
 import pg from 'pg'
 import { afterEach, expect, it } from 'vitest'
 import { startEmbedded, type Embedded } from '../../src/store/embedded/index.ts'
@@ -8,6 +6,7 @@ import { startLoad } from '../setup/load.ts'
 import { binary, launchRelay, spawnRelay, writeConfig } from '../setup/relay-process.ts'
 import { startRelay } from '../setup/relay.ts'
 import { eventually, secret } from '../setup/sender.ts'
+import { makeServerDir } from '../setup/server-dir.ts'
 
 const releases: (() => Promise<unknown> | void)[] = []
 afterEach(async () => {
@@ -24,8 +23,7 @@ rules: [{ name: all, to: [jobs] }]
 
 /** A server of this test alone, to stop and start. */
 async function ownPostgres(): Promise<{ url: string; stop(): Promise<void>; start(): Promise<void> }> {
-  const dataDir = mkdtempSync(join(tmpdir(), 'gemini-relay-outage-'))
-  chmodSync(dataDir, 0o711)
+  const dataDir = makeServerDir('gemini-relay-outage-')
   let server: Embedded = await startEmbedded({ dataDir })
   releases.push(async () => {
     await server.stop()

@@ -2,8 +2,9 @@
 import { startPostgres } from '../bench/postgres.ts'
 import { spawnRelay } from '../setup/relay-process.ts'
 import type { Findings } from './findings.ts'
-import { audience, createKeys, sources, type Keys } from './keys.ts'
+import { createKeys, type Keys } from './keys.ts'
 import { bodyLimit } from './kinds/bodies.ts'
+import { relayEnv, relayYaml } from './relay-config.ts'
 
 export interface Rig {
   keys: Keys
@@ -41,7 +42,7 @@ export async function startRig(findings: Findings): Promise<Rig> {
     const keys = await createKeys()
     releases.push(() => keys.stop())
     const databaseUrl = await postgres.createDatabase('fuzz')
-    const relay = await spawnRelay({ yaml: yamlOf(keys), env: envOf(keys, databaseUrl) })
+    const relay = await spawnRelay({ yaml: relayYaml(keys, bodyLimit, rules), env: relayEnv(keys, databaseUrl) })
     let stopping = false
     let ended = false
     const exited = relay.exited.then((code) => {
@@ -71,30 +72,6 @@ export async function startRig(findings: Findings): Promise<Rig> {
     await stop()
     throw error
   }
-}
-
-function yamlOf(keys: Keys): string {
-  const dynamic = (unbound: string) =>
-    `{ jwks_uri: "${keys.jwksUri}", audience: ${audience}, algorithms: [RS256, ES256], unbound_jwt: ${unbound} }`
-  const lines = sources.map((source) => {
-    const name = source.toUpperCase()
-    return `  ${source}: { path: /webhooks/${source}, static: { secrets: ["\${${name}_1}", "\${${name}_2}"] }, dynamic: ${dynamic(source)} }\n`
-  })
-  return `
-server: { host: 127.0.0.1, port: 0, body_limit: ${bodyLimit / 1_024}kb }
-database: { url: "\${DATABASE_URL}" }
-sources:
-${lines.join('')}${rules}`
-}
-
-function envOf({ secrets }: Keys, databaseUrl: string): Record<string, string> {
-  const pairs = sources.flatMap((source) =>
-    secrets[source].map((secret, n): [string, string] => [
-      `${source.toUpperCase()}_${n + 1}`,
-      `whsec_${secret.toString('base64')}`,
-    ]),
-  )
-  return { DATABASE_URL: databaseUrl, ...Object.fromEntries(pairs) }
 }
 
 /** pino's levels: 50 is an error. */

@@ -3,7 +3,7 @@ import type { SigningKey } from '../../src/emulator/keys.ts'
 import { bytesOf, type Draft } from './draft.ts'
 import { audience, sources, type Keys, type Source } from './keys.ts'
 import type { Random } from './random.ts'
-import { rawSignature, signingInput, signV1, signV1a } from './signing.ts'
+import { signToken, signV1, signV1a } from './signing.ts'
 import type { Scheme, Shot, SignedEvent } from './volley.ts'
 
 /** What a kind of request is made from. */
@@ -73,8 +73,7 @@ export function claimsOf({ freshId }: Draw): Record<string, unknown> {
 }
 
 export function tokenOf(key: SigningKey, claims: unknown, odd: Record<string, unknown> = {}): string {
-  const input = signingInput({ alg: key.alg, kid: key.kid, typ: 'JWT', ...odd }, claims)
-  return `${input}.${rawSignature(key, input).toString('base64url')}`
+  return signToken(key, { alg: key.alg, kid: key.kid, typ: 'JWT', ...odd }, claims)
 }
 
 /** Without its signature. */

