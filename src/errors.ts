@@ -70,6 +70,7 @@ export const failureRetryable = {
   expired: false,
   attempts_exhausted: false,
   abandoned: false,
+  resource_unavailable: true, // the Gemini API, asked for the job of an enriched delivery
   internal: true, // a bug: kept and retried, loudly
 } as const
 
@@ -88,6 +89,10 @@ export type RelayErrorCode =
   | 'cannot_listen'
   | 'not_found'
   | 'send_failed'
+  | 'api_key_missing'
+  | 'gemini_refused' // the API says no: see GeminiApiError
+  | 'gemini_unavailable' // the API cannot be reached, or cannot answer now
+  | 'encryption_key' // missing, or another than the one that encrypted
 
 /** Ends a command with a clear message. `hint` says what to do about it. */
 export class RelayError extends Error {

@@ -5,7 +5,7 @@ import type { Config } from './schema.ts'
 export function doubts({ sources, sinks, rules }: Config): Fault[] {
   const fed = new Set(rules.flatMap(({ to }) => to.map(({ sink }) => sink)))
   const keyless = Object.entries(sources).filter(
-    ([, { static: secrets, dynamic }]) => dynamic === undefined && !secrets?.secrets.some(Boolean),
+    ([, { static: secrets, dynamic }]) => dynamic === undefined && secrets?.managed !== true && !secrets?.secrets.some(Boolean),
   )
   return [
     ...keyless.map(([name]): Fault => {

@@ -6,8 +6,7 @@ const perDelivery = ['thread', 'update', 'mentions', 'value', 'headers']
 
 /** `*` is any one step. */
 const laterPaths: readonly Path[] = [
-  ...['admin', 'defaults', 'include', 'tests', 'gemini'].map((key) => [key]),
-  ['sources', '*', 'static', 'managed'],
+  ...['admin', 'defaults', 'include', 'tests'].map((key) => [key]),
   ...perDelivery.flatMap((key) => [
     ['sinks', '*', key],
     ['rules', '*', 'to', '*', key],

@@ -1,6 +1,6 @@
 /** What the parts of a configuration say about each other. Looks at data that may be wrong anywhere, so that every problem shows at once. */
+import { isLoopback } from '../loopback.ts'
 import { suggestion } from '../route/nearest.ts'
-import { isLoopback } from '../verify/source.ts'
 import type { Fault, Path } from './issues.ts'
 import { at, isMap, listOf, mapsIn, targetsOf, textIn, type RawMap } from './raw.ts'
 
@@ -12,15 +12,15 @@ export const reservedColumns: readonly string[] = ['relay_event_time', 'relay_ev
 
 /** What a rule may say about a sink of each type, besides its name. */
 const overrides = new Map<string, readonly string[]>([
-  ['slack', ['text', 'blocks', 'channel']],
-  ['kafka', ['topic', 'key']],
-  ['table', []],
+  ['slack', ['text', 'blocks', 'channel', 'enrich']],
+  ['kafka', ['topic', 'key', 'enrich']],
+  ['table', ['enrich']],
   ['http', []],
   ['log', []],
 ])
 
 export function referenceFaults(json: unknown): Fault[] {
-  return [...sourceFaults(json), ...tableFaults(json), ...ruleFaults(json)]
+  return [...sourceFaults(json), ...geminiFaults(json), ...tableFaults(json), ...ruleFaults(json)]
 }
 
 function sourceFaults(json: unknown): Fault[] {
@@ -53,6 +53,42 @@ function keySetFaults(name: string, source: RawMap): Fault[] {
   if (protocol === 'http:' && !isLoopback(hostname))
     faults.push({ path, message: '`jwks_uri`: https is required: whoever can change keys on the way can sign' })
   return faults
+}
+
+function geminiFaults(json: unknown): Fault[] {
+  const webhooks = mapsIn(at(json, ['gemini', 'webhooks'])).flatMap(([name, webhook]): Fault[] => {
+    const path: Path = ['gemini', 'webhooks', name, 'source']
+    const source = textIn(webhook, 'source')
+    if (source === undefined) return []
+    const unknown = unknownSource(json, path, source)
+    if (unknown.length > 0 || isYes(at(json, ['sources', source, 'static', 'managed']))) return unknown
+    const message = `the source \`${source}\` does not take managed secrets: give it \`static: { managed: true }\``
+    return [{ path, message, quotes: true }]
+  })
+  return [...webhooks, ...reconcileFaults(json)]
+}
+
+function reconcileFaults(json: unknown): Fault[] {
+  const reconcile = at(json, ['gemini', 'reconcile'])
+  if (!isMap(reconcile)) return []
+  const source = textIn(reconcile, 'source')
+  if (source !== undefined) return unknownSource(json, ['gemini', 'reconcile', 'source'], source)
+  if (mapsIn(at(json, ['sources'])).length <= 1) return []
+  return [
+    { path: ['gemini', 'reconcile'], at: 'key', message: '`reconcile`: there are several sources: say which, with `source`' },
+  ]
+}
+
+function unknownSource(json: unknown, path: Path, source: string): Fault[] {
+  const sources = at(json, ['sources'])
+  if (at(sources, [source]) !== undefined) return []
+  const hint = suggestion(source, isMap(sources) ? Object.keys(sources) : [])
+  return [{ path, message: `there is no source \`${source}\`${hint}`, quotes: true }]
+}
+
+/** Of a flag, in either spelling. */
+function isYes(value: unknown): boolean {
+  return value === true || value === 'true'
 }
 
 function tableFaults(json: unknown): Fault[] {

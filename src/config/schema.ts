@@ -3,10 +3,9 @@
  * Values arrive after `${VAR}` expansion; see load.ts.
  */
 import { z } from 'zod'
+import { geminiSchema } from './gemini-schema.ts'
 import { addressesIn, brokerEntry, kafkaTopic } from './kafka-address.ts'
-import { byteSize, decimal, durationMs, flag, integer, name, sqlName } from './values.ts'
-
-const nonEmpty = z.string().min(1)
+import { byteSize, decimal, durationMs, flag, integer, maxTimeoutMs, name, nonEmpty, rate, sqlName } from './values.ts'
 
 const postgresUrlError = {
   error:
@@ -20,9 +19,6 @@ const postgresUrl = z
   // With a stray `%` the client encodes the whole text once more, and looks for a host of another name.
   .refine((url) => !/%(?![0-9a-f]{2})/i.test(url), postgresUrlError)
   .refine((url) => URL.canParse(url.replace('@/', '@socket/')), postgresUrlError)
-
-/** Seconds a lease lasts bound an attempt: one must end well before the other. See deliver/leases.ts. */
-const maxTimeoutMs = 20_000
 
 export const retrySchema = z
   .strictObject({
@@ -42,15 +38,6 @@ export const breakerSchema = z
     max: durationMs.default(60_000).describe('No wait is longer.'),
   })
   .prefault({})
-
-/** `10/s`, `1 per second` for humans is one spelling here: a count, a slash, a unit. */
-const rate = z
-  .string()
-  .regex(/^[1-9]\d*\/(s|m|h)$/, 'expected a rate such as 10/s, 300/m or 1000/h')
-  .transform((text) => {
-    const [count, unit] = text.split('/')
-    return { count: Number(count), perMs: unit === 's' ? 1_000 : unit === 'm' ? 60_000 : 3_600_000 }
-  })
 
 function delivery(defaults: { concurrency: number; batch: number; timeout: number }) {
   return {
@@ -159,6 +146,11 @@ const sourceSchema = z.strictObject({
   static: z
     .strictObject({
       secrets: z.array(z.string()).default([]).describe('whsec_…; an entry that expands to nothing adds no secret.'),
+      managed: flag
+        .default(false)
+        .describe(
+          'Also trust the secrets that `webhooks create`, `rotate` and `apply` put into the store. Needs an encryption key.',
+        ),
     })
     .optional(),
   dynamic: z
@@ -174,6 +166,20 @@ const sourceSchema = z.strictObject({
     .optional(),
 })
 
+const enrichSchema = z.union(
+  [
+    z.literal('gemini').transform((from) => ({ from, unavailable: 'wait' as const })),
+    z.strictObject({
+      from: z.literal('gemini'),
+      unavailable: z
+        .enum(['wait', 'without'])
+        .default('wait')
+        .describe('Where the API cannot be had: wait and try again, or go on without `event.resource`.'),
+    }),
+  ],
+  { error: 'expected `gemini`, or a map such as { from: gemini, unavailable: without }' },
+)
+
 /** What a rule may say about one sink it feeds; which of these a sink takes depends on its type, see references.ts. */
 export const targetSchema = z.strictObject({
   sink: name,
@@ -182,6 +188,7 @@ export const targetSchema = z.strictObject({
   channel: slackChannel().optional().describe('slack: channel id.'),
   topic: kafkaTopic.optional().describe('kafka: topic.'),
   key: nonEmpty.optional().describe('kafka: CEL for the record key.'),
+  enrich: enrichSchema.optional().describe('gemini: fetch the job from the API, as `event.resource` of texts, keys and columns.'),
 })
 
 const patternValue = z.union([z.string(), z.number(), z.boolean(), z.null()])
@@ -228,6 +235,17 @@ export const configSchema = z.strictObject({
         .default(2_592_000_000),
     })
     .prefault({}),
+  encryption: z
+    .strictObject({
+      keys: z
+        .array(z.string())
+        .default([])
+        .describe(
+          '32 bytes as base64 each. The first encrypts, each decrypts. By default RELAY_ENCRYPTION_KEY of the environment.',
+        ),
+    })
+    .prefault({}),
+  gemini: geminiSchema,
   sources: z.record(name, sourceSchema),
   sinks: z.record(name, sinkSchema).default({}),
   rules: z.array(ruleSchema).default([]),
@@ -239,6 +257,7 @@ export type SinkConfig = z.output<typeof sinkSchema>
 export type SinkConfigOf<T extends SinkConfig['type']> = Extract<SinkConfig, { type: T }>
 export type RuleConfig = z.output<typeof ruleSchema>
 export type TargetConfig = z.output<typeof targetSchema>
+export type Enrich = z.output<typeof enrichSchema>
 export type Retry = z.output<typeof retrySchema>
 export type Breaker = z.output<typeof breakerSchema>
 export type Rate = z.output<typeof rate>

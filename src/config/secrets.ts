@@ -1,4 +1,5 @@
-/** Says which signing secrets are none, where they stand. What came from a variable is never in the message. */
+/** Says which signing secrets and encryption keys are none, where they stand. What came from a variable is never in the message. */
+import { keysIn, readKey } from '../encryption.ts'
 import { RelayError } from '../errors.ts'
 import { decodeSecret, secretLabel } from '../verify/secrets.ts'
 import type { Fault, Path } from './issues.ts'
@@ -13,13 +14,20 @@ export function secretFaults(json: unknown): Fault[] {
   const sinks = mapsIn(at(json, ['sinks'])).flatMap(([name, sink]) =>
     sink['type'] === 'http' ? faultOf(sink['secret'], `sink ${name}: secret`, ['sinks', name, 'secret']) : [],
   )
-  return [...sources, ...sinks]
+  const keys = listOf(at(json, ['encryption', 'keys'])).flatMap((key, index) =>
+    faultsOf(key, (text) => keysIn([text]).map(readKey), ['encryption', 'keys', index]),
+  )
+  return [...sources, ...sinks, ...keys]
 }
 
 function faultOf(secret: unknown, where: string, path: Path): Fault[] {
+  return faultsOf(secret, (text) => decodeSecret(text, where), path)
+}
+
+function faultsOf(secret: unknown, read: (text: string) => unknown, path: Path): Fault[] {
   if (typeof secret !== 'string' || secret === '') return []
   try {
-    decodeSecret(secret, where)
+    read(secret)
     return []
   } catch (error) {
     if (!(error instanceof RelayError)) throw error

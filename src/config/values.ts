@@ -57,3 +57,17 @@ export const name = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/, nameRu
 
 /** A column name; it is always quoted, so any case is kept. */
 export const sqlName = z.string().regex(/^[A-Za-z_][A-Za-z0-9_$]{0,62}$/, 'expected a column name')
+
+export const nonEmpty = z.string().min(1)
+
+/** `10/s`, `1 per second` for humans is one spelling here: a count, a slash, a unit. */
+export const rate = z
+  .string()
+  .regex(/^[1-9]\d*\/(s|m|h)$/, 'expected a rate such as 10/s, 300/m or 1000/h')
+  .transform((text) => {
+    const [count, unit] = text.split('/')
+    return { count: Number(count), perMs: unit === 's' ? 1_000 : unit === 'm' ? 60_000 : 3_600_000 }
+  })
+
+/** Seconds a lease lasts bound an attempt: one must end well before the other. See deliver/leases.ts. */
+export const maxTimeoutMs = 20_000

@@ -1,5 +1,6 @@
 import type { SourceConfig } from '../config/schema.ts'
 import { RelayError } from '../errors.ts'
+import { isLoopback } from '../loopback.ts'
 import { decodeSecret, secretLabel } from './secrets.ts'
 
 /** Whom one source trusts. */
@@ -45,9 +46,4 @@ function checkJwksUri(source: string, uri: string): void {
   }
   if (url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback(url.hostname))) return
   throw new RelayError('config_invalid', `source ${source}: jwks_uri must be https, or http on a loopback address`)
-}
-
-/** `hostname` is as WHATWG URLs normalise it: `127.1` arrives as `127.0.0.1`. */
-export function isLoopback(hostname: string): boolean {
-  return hostname === 'localhost' || hostname === '[::1]' || /^127(\.\d{1,3}){3}$/.test(hostname)
 }

@@ -1,3 +1,5 @@
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
 import pg from 'pg'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { migrate } from '../../src/store/migrate.ts'
@@ -5,6 +7,7 @@ import { createPool, type Pool } from '../../src/store/pool.ts'
 import { silent } from '../setup/accepted.ts'
 import { createTestDatabase, type TestDatabase } from '../setup/database.ts'
 import { startRelay } from '../setup/relay.ts'
+import { root } from '../setup/root.ts'
 import { eventually } from '../setup/sender.ts'
 
 let database: TestDatabase
@@ -34,20 +37,26 @@ async function tables(): Promise<string[]> {
   return rows.map(({ name }) => name)
 }
 
-const allTables = ['attempts', 'deliveries', 'delivery_groups', 'delivery_rows', 'events', 'leases', 'migrations', 'token_uses']
+const allTables =
+  'attempts deliveries delivery_groups delivery_rows events leases migrations signing_secrets token_uses webhook_endpoints webhook_intents'.split(
+    ' ',
+  )
+const allMigrations = readdirSync(join(root, 'src/store/migrations'))
+  .map((file) => file.replace('.sql', ''))
+  .toSorted()
 
 it('makes the schema in an empty database, and has nothing to do the second time', async () => {
-  expect(await migrate(newPool())).toEqual(['0001_events_and_deliveries'])
+  expect(await migrate(newPool())).toEqual(allMigrations)
   expect(await migrate(newPool())).toEqual([])
   expect(await tables()).toEqual(allTables)
-  expect((await db.query('select number, name, min_binary from gemini_relay.migrations')).rows).toEqual([
-    { number: 1, name: '0001_events_and_deliveries', min_binary: '0.1.0' },
-  ])
+  expect((await db.query('select number, name, min_binary from gemini_relay.migrations')).rows).toEqual(
+    allMigrations.map((name, n) => ({ number: n + 1, name, min_binary: '0.1.0' })),
+  )
 })
 
 it('is done once by 20 processes that start at the same time', async () => {
   const applied = await Promise.all(Array.from({ length: 20 }, () => migrate(newPool())))
-  expect(applied.flat()).toEqual(['0001_events_and_deliveries'])
+  expect(applied.flat()).toEqual(allMigrations)
   expect(await tables()).toEqual(allTables)
 })
 
@@ -67,8 +76,8 @@ it('leaves nothing behind when its process dies half-way, and the next one does 
   await db.query('create schema gemini_relay')
   const blocker = await db.connect()
   try {
-    // The last table of the migration has to wait for this one, with all others made.
-    await blocker.query('begin; create table gemini_relay.token_uses ()')
+    // The last table of the migrations has to wait for this one, with all others made.
+    await blocker.query('begin; create table gemini_relay.webhook_intents ()')
     const dying = migrate(newPool()).catch((error: unknown) => error)
     const pids = await eventually(waiting, (found) => found.length > 0)
     await db.query('select pg_terminate_backend($1)', [pids[0]])
@@ -78,7 +87,7 @@ it('leaves nothing behind when its process dies half-way, and the next one does 
     blocker.release()
   }
   expect(await tables()).toEqual([])
-  expect(await migrate(newPool())).toEqual(['0001_events_and_deliveries'])
+  expect(await migrate(newPool())).toEqual(allMigrations)
 })
 
 it('refuses a schema whose newest migration needs a newer relay, and changes nothing', async () => {
@@ -91,7 +100,7 @@ it('refuses a schema whose newest migration needs a newer relay, and changes not
     message: expect.stringMatching(/0\.10\.0 or newer/),
     hint: expect.stringMatching(/newer version/),
   })
-  expect((await db.query('select from gemini_relay.migrations')).rowCount).toBe(3)
+  expect((await db.query('select from gemini_relay.migrations')).rowCount).toBe(allMigrations.length + 2)
   const yaml = `{ server: { host: 127.0.0.1, port: 0 }, database: { url: "\${DATABASE_URL}" }, sources: { gemini: { path: /hook, static: {} } } }`
   await expect(startRelay({ yaml, env: { DATABASE_URL: database.url } })).rejects.toMatchObject({ code: 'schema_too_new' })
 })

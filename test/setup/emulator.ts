@@ -2,7 +2,7 @@
 import { once } from 'node:events'
 import { createServer, type IncomingHttpHeaders } from 'node:http'
 import { GoogleGenAI as Version1 } from 'genai1'
-import { GoogleGenAI as Version2 } from 'genai2'
+import { GoogleGenAI as Version2 } from '@google/genai'
 import { GoogleGenAI as Version3 } from 'genai3'
 import { pino } from 'pino'
 import { onTestFinished } from 'vitest'

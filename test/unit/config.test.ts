@@ -492,18 +492,60 @@ describe('a secret', () => {
   })
 })
 
-describe('what a later version will have is said to be missing rather than misspelt', () => {
-  test.each(['admin: { port: 1 }', 'defaults: {}', 'include: []', 'tests: []', 'gemini: {}'])('%s', (line) => {
-    expect(issuesAtMarks(`sources: {}\n¶${line}`)).toEqual([`\`${line.split(':')[0]}\` is not in this version`])
+describe('the Gemini side', () => {
+  const source = 'sources: { g: { path: /g, static: { managed: true } }, h: { path: /h } }'
+
+  test('has defaults', () => {
+    const { config } = load('sources: {}')
+    expect(config.encryption).toEqual({ keys: [] })
+    expect(config.gemini).toEqual({ webhooks: {}, enrich: { budget: { count: 5, perMs: 1_000 }, timeout: 5_000 } })
   })
 
-  test('managed secrets of a source', () => {
-    expect(issuesAtMarks('sources: { g: { path: /g, static: { ¶managed: true } } }')).toEqual([
-      '`managed` is not in this version',
+  test('declares webhooks, each for a source that takes managed secrets', () => {
+    const webhook = (inner: string) => `${source}\ngemini: { webhooks: { w: { uri: "https://r.example/g", ${inner} } } }`
+    expect(load(webhook('source: g, events: [batch.succeeded]')).config.gemini.webhooks).toEqual({
+      w: { uri: 'https://r.example/g', source: 'g', events: ['batch.succeeded'] },
+    })
+    expect(issuesAtMarks(webhook('source: ¶gg'))).toEqual(['there is no source `gg`, did you mean `g`?'])
+    expect(issuesAtMarks(webhook('source: ¶h'))).toEqual([
+      'the source `h` does not take managed secrets: give it `static: { managed: true }`',
     ])
-    expect(issuesAtMarks('sources: { g: { path: /g, static: { ¶managed: false } } }')).toEqual([
-      '`managed` is not in this version',
+    expect(issuesAtMarks(webhook('source: g, events: [¶batch]'))).toEqual([
+      '`events[0]`: expected a type of events, such as batch.succeeded',
     ])
+    expect(issuesAtMarks(`${source}\ngemini: { webhooks: { w: { uri: ¶"http://r.example/g", source: g } } }`)).toEqual([
+      '`uri`: must be https, or http on a loopback address',
+    ])
+  })
+
+  test('makes up the events of one source', () => {
+    expect(issuesAtMarks(`${source}\ngemini: { ¶reconcile: { every: 1h } }`)).toEqual([
+      '`reconcile`: there are several sources: say which, with `source`',
+    ])
+    expect(issuesAtMarks(`${source}\ngemini: { reconcile: { source: ¶nowhere } }`)).toEqual(['there is no source `nowhere`'])
+    expect(load(`${source}\ngemini: { reconcile: { source: h } }`).config.gemini.reconcile).toEqual({
+      source: 'h',
+      every: 3_600_000,
+      since: 172_800_000,
+    })
+  })
+
+  test('enriches what a rule says to', () => {
+    const rule = (sink: string, enrich: string) =>
+      `sources: {}\nsinks: { s: ${sink} }\nrules: [{ name: a, to: [{ sink: s, ¶enrich: ${enrich} }] }]`
+    const slack = '{ type: slack, token: t, channel: C012 }'
+    expect(issuesAtMarks(rule('{ type: log }', 'gemini'))).toEqual(['a sink of type log takes no `enrich` from a rule'])
+    for (const [written, read] of [
+      ['gemini', { from: 'gemini', unavailable: 'wait' }],
+      ['{ from: gemini, unavailable: without }', { from: 'gemini', unavailable: 'without' }],
+    ] as const)
+      expect(load(rule(slack, written).replace('¶', '')).config.rules[0]?.to[0]).toEqual({ sink: 's', enrich: read })
+  })
+})
+
+describe('what a later version will have is said to be missing rather than misspelt', () => {
+  test.each(['admin: { port: 1 }', 'defaults: {}', 'include: []', 'tests: []'])('%s', (line) => {
+    expect(issuesAtMarks(`sources: {}\n¶${line}`)).toEqual([`\`${line.split(':')[0]}\` is not in this version`])
   })
 
   test.each(['thread', 'update', 'mentions', 'value', 'headers'])('%s, of a sink or in a rule', (key) => {
