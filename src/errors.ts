@@ -92,6 +92,7 @@ export type RelayErrorCode =
   | 'api_key_missing'
   | 'gemini_refused' // the API says no: see GeminiApiError
   | 'gemini_unavailable' // the API cannot be reached, or cannot answer now
+  | 'webhooks_busy' // somebody else is changing webhooks at Gemini
   | 'encryption_key' // missing, or another than the one that encrypted
 
 /** Ends a command with a clear message. `hint` says what to do about it. */

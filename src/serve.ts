@@ -7,7 +7,10 @@ import type { LoadedConfig } from './config/load.ts'
 import { keepsOrder } from './config/schema.ts'
 import { createDeliverer } from './deliver/deliverer.ts'
 import { leaseMarginMs, leaseMs } from './deliver/leases.ts'
+import { createEncryption, encryptionKeys } from './encryption.ts'
 import type { RefusalCode } from './errors.ts'
+import { findGeminiAccess } from './gemini/access.ts'
+import { createHealer } from './gemini/healer.ts'
 import { createLifecycle } from './lifecycle.ts'
 import type { Log } from './log.ts'
 import { createApp } from './receive/app.ts'
@@ -20,6 +23,8 @@ import { embeddedDataDir, startEmbedded } from './store/embedded/index.ts'
 import { migrate } from './store/migrate.ts'
 import { createPool, describeUrl, keptPlans, type Pool } from './store/pool.ts'
 import { createPruner } from './store/prune.ts'
+import { createListener } from './store/listener.ts'
+import { createManagedSecrets } from './store/managed-secrets.ts'
 import { createSession } from './store/session.ts'
 import { verificationOf } from './verify/source.ts'
 import { createVerifier } from './verify/verifier.ts'
@@ -62,16 +67,44 @@ export async function serve(options: ServeOptions): Promise<Relay> {
   }
 
   async function start(): Promise<Relay> {
-    const verifiers = Object.entries(config.sources).map(([name, source]) => ({
+    const sources = Object.entries(config.sources).map(([name, source]) => ({
       name,
       path: source.path,
-      verifier: createVerifier({ source: verificationOf(name, source), log }),
+      verification: verificationOf(name, source),
     }))
+    const managedSources = Object.keys(config.sources).filter((name) => config.sources[name]?.static?.managed)
+    const encryption = managedSources.length === 0 ? undefined : createEncryption(encryptionKeys(config.encryption, env))
     const url = await databaseUrl()
     const admin = pool('admin', 2, 30_000, url)
     await waitForDatabase({ pool: admin, url, limitMs: startLimitMs, log, ...(signal ? { signal } : {}) })
     const applied = await migrate(admin)
     if (applied.length > 0) log.info({ migrations: applied }, 'migrated')
+
+    const listener = createListener({ url, log })
+    lifecycle.onStop('listening', () => listener.stop())
+    const managed =
+      encryption &&
+      createManagedSecrets({ sources: managedSources, pool: pool('secrets', 1, 3_000, url), encryption, listener, log })
+    lifecycle.onStop('managed secrets', () => managed?.stop())
+    await managed?.start()
+    const verifiers = sources.map(({ name, path, verification }) => ({
+      name,
+      path,
+      verifier: createVerifier({ source: verification, managed: managed?.of(name), log }),
+    }))
+
+    const healer =
+      managed &&
+      encryption &&
+      createHealer({
+        managed,
+        sources: managedSources,
+        pool: pool('heal', 2, 30_000, url),
+        encryption,
+        access: findGeminiAccess(config.gemini, env),
+        log,
+      })
+    lifecycle.onStop('healer', () => healer?.stop())
 
     const sinks = createSinks({ config, relayUrl: url, log })
     for (const [name, sink] of sinks) lifecycle.onStop(`sink ${name}`, () => sink.close())
@@ -82,7 +115,7 @@ export async function serve(options: ServeOptions): Promise<Relay> {
       sinks,
       pool: pool('deliver', 3, 15_000, url, keptPlans),
       claimPool: pool('claim', 2, 15_000, url, keptPlans),
-      url,
+      listener,
       holder,
       log,
     })
@@ -140,6 +173,8 @@ export async function serve(options: ServeOptions): Promise<Relay> {
       draining = true
       await close(deadline.signal)
     })
+    listener.start()
+    healer?.start()
     deliverer.start()
     pruner.start()
     announce(host, port)

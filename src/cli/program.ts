@@ -10,6 +10,7 @@ import { addEmulate } from './emulate.ts'
 import { addReplay } from './replay.ts'
 import { addSend } from './send.ts'
 import { addServe } from './serve.ts'
+import { addWebhooks } from './webhooks/index.ts'
 
 export async function run(argv: readonly string[]): Promise<number> {
   const program = new Command('gemini-relay')
@@ -23,7 +24,7 @@ export async function run(argv: readonly string[]): Promise<number> {
     .hook('preAction', (_, command) => {
       if (command.name() !== 'serve') process.stdout.on('error', endOnBrokenOutput)
     })
-  for (const add of [addServe, addDemo, addCheck, addSend, addEmulate, addDeliveries, addReplay]) add(program)
+  for (const add of [addServe, addDemo, addCheck, addSend, addEmulate, addWebhooks, addDeliveries, addReplay]) add(program)
   try {
     await program.parseAsync(argv)
     return Number(process.exitCode ?? 0)

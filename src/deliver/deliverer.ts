@@ -7,12 +7,13 @@ import type { Sink } from '../sinks/sink.ts'
 import { claimHeads } from '../store/claim-ordered.ts'
 import { claimDeliveries } from '../store/claim.ts'
 import { findPendingPairs } from '../store/deliveries.ts'
+import type { Listener } from '../store/listener.ts'
 import type { Pool } from '../store/pool.ts'
 import type { LeasedDelivery } from '../types.ts'
 import { createLane, type Lane } from './lane.ts'
 import { planLanes } from './lanes.ts'
 import { createLeases, leaseMarginMs, leaseMs } from './leases.ts'
-import { createNotifier } from './notify.ts'
+import { backlogChannel, createNotifier } from './notify.ts'
 import { createOutcomes } from './outcomes.ts'
 import { createSweeper } from './sweeper.ts'
 
@@ -22,8 +23,8 @@ export interface DelivererOptions {
   pool: Pool
   /** For claims, with their settings. */
   claimPool: Pool
-  /** Of the same database, for the listening connection. */
-  url: string
+  /** Of the same database; told to listen, and started by whoever made it. */
+  listener: Listener
   holder: string
   log: Log
 }
@@ -37,10 +38,11 @@ export interface Deliverer {
   stop(deadline: AbortSignal): Promise<void>
 }
 
-export function createDeliverer({ config, sinks, pool, claimPool, url, holder, log }: DelivererOptions): Deliverer {
+export function createDeliverer({ config, sinks, pool, claimPool, listener, holder, log }: DelivererOptions): Deliverer {
   const leases = createLeases({ pool, log })
   const outcomes = createOutcomes({ pool, leases, log })
-  const notifier = createNotifier({ url, pool, notified: wake, log })
+  const notifier = createNotifier({ pool, log })
+  listener.on(backlogChannel, wake)
   const sweeper = createSweeper({ pool, log, takenOver: wake })
   const lanes = planLanes(config).map(({ name, sink, rules }) => makeLane(name, sink, rules))
   const laneOf = new Map(lanes.flatMap((lane) => lane.rules.map((rule) => [pairKey(rule, lane.sinkName), lane] as const)))
@@ -98,7 +100,6 @@ export function createDeliverer({ config, sinks, pool, claimPool, url, holder, l
   return {
     desk,
     start() {
-      notifier.start()
       sweeper.start()
       for (const lane of lanes) lane.start()
     },
@@ -107,7 +108,8 @@ export function createDeliverer({ config, sinks, pool, claimPool, url, holder, l
     },
     async stop(deadline) {
       whenAborted(deadline, () => outcomes.stop())
-      await Promise.all([sweeper.stop(), notifier.stop(), ...lanes.map((lane) => lane.stop(deadline))])
+      notifier.stop()
+      await Promise.all([sweeper.stop(), ...lanes.map((lane) => lane.stop(deadline))])
       await outcomes.idle()
       await leases.stop(deadline)
     },

@@ -1,34 +1,13 @@
-import { execFile } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
-import { promisify } from 'node:util'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { generateSigningKey } from '../../src/emulator/keys.ts'
 import { startJwksServer, type JwksServer } from '../../src/emulator/jwks-server.ts'
 import { startReceiver, type Receiver } from '../sinks/receiver.ts'
+import { cli } from '../setup/cli.ts'
 import { createTestDatabase, type TestDatabase } from '../setup/database.ts'
-import { binary, spawnRelay, writeConfig, type RelayProcess } from '../setup/relay-process.ts'
+import { spawnRelay, writeConfig, type RelayProcess } from '../setup/relay-process.ts'
 import { eventually, secret } from '../setup/sender.ts'
-
-const run = promisify(execFile)
-
-interface Ran {
-  code: number
-  stdout: string
-  stderr: string
-}
-
-async function cli(args: readonly string[], env: Record<string, string> = {}): Promise<Ran> {
-  const options = { env: { PATH: process.env.PATH, ...env } }
-  try {
-    return { code: 0, ...(await run(process.execPath, [binary, ...args], options)) }
-  } catch (error) {
-    if (typeof error === 'object' && error !== null && 'code' in error && 'stdout' in error && 'stderr' in error) {
-      return { code: Number(error.code), stdout: String(error.stdout), stderr: String(error.stderr) }
-    }
-    throw error
-  }
-}
 
 describe('gemini-relay', () => {
   it.each([[['--help']], [['serve', '--help']], [['deliveries', '--help']], [['replay', '--help']]])(

@@ -6,7 +6,6 @@ create table webhook_endpoints (
   id         text        primary key,      -- Gemini's
   source     text        not null,
   name       text,                         -- of the declaration that made it; null: made by `webhooks create`
-  uri        text        not null,
   created_at timestamptz not null default clock_timestamp()
 );
 
@@ -27,10 +26,9 @@ create table webhook_intents (
   id         bigint generated always as identity primary key,
   source     text        not null,
   webhook    text,                         -- to rotate; null: to create
-  name       text,                         -- of what is created, as are the next three
-  declared   boolean     not null default false,
-  uri        text,
-  known      text[],                       -- ids of the webhooks there were before
-  revocation text,
+  declared   text,                         -- to create: the declaration it is of, if any
+  uri        text,                         -- to create
+  known      text[],                       -- to create: ids of the webhooks there were before
+  revocation text,                         -- to rotate
   opened_at  timestamptz not null default clock_timestamp()
 );

@@ -1,0 +1,54 @@
+/** One connection that hears NOTIFY. It does not pass PgBouncer's transaction pooling: whoever listens polls as well. */
+import pg from 'pg'
+import { messageOf } from '../errors.ts'
+import type { Log } from '../log.ts'
+
+export interface Listener {
+  /** Before `start`. */
+  on: (channel: string, notified: (payload: string) => void) => void
+  start: () => void
+  stop: () => Promise<void>
+}
+
+const reconnectMs = 5_000
+
+export function createListener({ url, log }: { url: string; log: Log }): Listener {
+  const heard = new Map<string, (payload: string) => void>()
+  let reconnecting: NodeJS.Timeout | undefined
+  let connection: pg.Client | undefined
+  let stopped = false
+
+  async function listen(): Promise<void> {
+    const client = new pg.Client({
+      connectionString: url,
+      application_name: 'gemini-relay listen',
+      keepAlive: true,
+      connectionTimeoutMillis: 3_000,
+    })
+    connection = client
+    client.on('notification', ({ channel, payload = '' }) => heard.get(channel)?.(payload))
+    client.on('error', (error) => log.debug({ error: messageOf(error) }, 'the listening connection broke'))
+    client.on('end', () => {
+      if (stopped) return
+      reconnecting = setTimeout(() => void listen(), reconnectMs)
+      reconnecting.unref()
+    })
+    try {
+      await client.connect()
+      for (const channel of heard.keys()) await client.query(`listen ${client.escapeIdentifier(channel)}`)
+    } catch (error) {
+      log.debug({ error: messageOf(error) }, 'cannot listen for notifications: polling meanwhile')
+      await client.end().catch(() => {})
+    }
+  }
+
+  return {
+    on: (channel, notified) => void heard.set(channel, notified),
+    start: () => void listen(),
+    async stop() {
+      stopped = true
+      clearTimeout(reconnecting)
+      await connection?.end().catch(() => {})
+    },
+  }
+}
