@@ -1,7 +1,7 @@
 /** What goes wrong on request. */
 
 export const deliveryFaults = ['duplicate', 'reorder', 'delay', 'bad_signature', 'stale', 'lost'] as const
-export const apiFaults = ['api_error', 'api_slow'] as const
+export const apiFaults = ['api_error', 'api_lost', 'api_slow'] as const
 
 export type DeliveryFault = (typeof deliveryFaults)[number]
 export type ApiFault = (typeof apiFaults)[number]
@@ -17,7 +17,7 @@ export interface Fault {
   path?: string | undefined
   /** Milliseconds: `delay` on the emulator's clock, `stale` and `api_slow` on the real one. */
   ms?: number | undefined
-  /** Of an `api_error`. */
+  /** Of an `api_error` or `api_lost`. */
   status?: number | undefined
 }
 

@@ -205,7 +205,7 @@ export const guards: readonly Guard[] = [
         '  const jwks = source.dynamic && createJwks',
         '  everybodys.push(...secrets)\n  const jwks = source.dynamic && createJwks',
       ],
-      ['src/verify/verifier.ts', 'signature.hmac, secrets)', 'signature.hmac, everybodys)'],
+      ['src/verify/verifier.ts', 'matchesHmac(content, signatures, secrets)', 'matchesHmac(content, signatures, everybodys)'],
     ],
     test: 'headers',
     names: 'an HMAC for another source',

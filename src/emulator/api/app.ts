@@ -89,10 +89,10 @@ function unexpected(error: unknown, log: Log): ApiError {
 function misbehave(faults: Faults): Koa.Middleware {
   return async (ctx, next) => {
     const fault = faults.forCall(ctx.path)
+    if (fault?.kind !== 'api_error') await next()
     if (fault?.kind === 'api_slow') await sleep(fault.ms ?? usualSlowMs)
-    if (fault?.kind === 'api_error')
+    if (fault?.kind === 'api_error' || fault?.kind === 'api_lost')
       throw new ApiError('UNAVAILABLE', 'The service is currently unavailable.', { status: fault.status ?? 503 })
-    return next()
   }
 }
 
