@@ -5,12 +5,14 @@ import { createAcceptor } from './accept/acceptor.ts'
 import { acceptSettings } from './accept/commit.ts'
 import type { LoadedConfig } from './config/load.ts'
 import { keepsOrder } from './config/schema.ts'
+import { anyEnriches } from './config/targets.ts'
 import { createDeliverer } from './deliver/deliverer.ts'
 import { leaseMarginMs, leaseMs } from './deliver/leases.ts'
 import { createEncryption, encryptionKeys } from './encryption.ts'
 import type { RefusalCode } from './errors.ts'
-import { findGeminiAccess } from './gemini/access.ts'
+import { findGeminiAccess, geminiAccess } from './gemini/access.ts'
 import { createHealer } from './gemini/healer.ts'
+import { createJobs } from './gemini/jobs.ts'
 import { createLifecycle } from './lifecycle.ts'
 import type { Log } from './log.ts'
 import { createApp } from './receive/app.ts'
@@ -74,6 +76,7 @@ export async function serve(options: ServeOptions): Promise<Relay> {
     }))
     const managedSources = Object.keys(config.sources).filter((name) => config.sources[name]?.static?.managed)
     const encryption = managedSources.length === 0 ? undefined : createEncryption(encryptionKeys(config.encryption, env))
+    const access = anyEnriches(config) ? geminiAccess(config.gemini, env) : undefined
     const url = await databaseUrl()
     const admin = pool('admin', 2, 30_000, url)
     await waitForDatabase({ pool: admin, url, limitMs: startLimitMs, log, ...(signal ? { signal } : {}) })
@@ -117,6 +120,7 @@ export async function serve(options: ServeOptions): Promise<Relay> {
       claimPool: pool('claim', 2, 15_000, url, keptPlans),
       listener,
       holder,
+      jobs: access && createJobs({ access, config: config.gemini.enrich, log }),
       log,
     })
     lifecycle.onStop('deliver', () => deliverer.stop(deadline.signal))

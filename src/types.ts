@@ -64,6 +64,47 @@ export interface RelayEvent {
   received_at: string
 }
 
+/**
+ * The job that an event is about, as the Gemini API shows it: `event.resource` of texts, keys and columns. Names are the public
+ * contract; what the API does not say is null, 0 or empty.
+ */
+export type JobResource = BatchResource | InteractionResource
+
+export interface BatchResource {
+  kind: 'batch'
+  /** `batches/…`. */
+  name: string | null
+  /** In lower case, without its prefix: `succeeded`. */
+  state: string | null
+  display_name: string | null
+  model: string | null
+  counts: { total: number; succeeded: number; failed: number; pending: number }
+  output_files: string[]
+  create_time: string | null
+  end_time: string | null
+  error: JobError | null
+}
+
+export interface InteractionResource {
+  kind: 'interaction'
+  id: string | null
+  state: string | null
+  model: string | null
+  agent: string | null
+  /** The text of its outputs, cut. */
+  summary: string
+  /** Content blocks, without the data of media. */
+  outputs: Record<string, unknown>[]
+  create_time: string | null
+  update_time: string | null
+  error: JobError | null
+}
+
+export interface JobError {
+  code: string | number | null
+  message: string | null
+}
+
 /** A {@link RelayEvent} with what the store knows of it. */
 export interface StoredEvent {
   /** The event's number: grows with acceptance. `relay_event_seq` of a sync table. A bigint's decimal digits. */
@@ -94,6 +135,8 @@ export interface LeasedDelivery {
   /** Attempts made before this one. */
   attempts: number
   lease: Lease
+  /** Of a delivery that is enriched: the job it is about; null where there is none. */
+  resource?: JobResource | null
   /** Of a delivery that has no row of its own yet. */
   group?: DeliveryGroup
 }

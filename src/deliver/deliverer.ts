@@ -2,6 +2,7 @@
 import type { LeaseDesk } from '../accept/desk.ts'
 import { keepsOrder, type Config } from '../config/schema.ts'
 import { whenAborted } from '../lifecycle.ts'
+import type { Jobs } from '../gemini/jobs.ts'
 import type { Log } from '../log.ts'
 import type { Sink } from '../sinks/sink.ts'
 import { claimHeads } from '../store/claim-ordered.ts'
@@ -11,8 +12,9 @@ import type { Listener } from '../store/listener.ts'
 import type { Pool } from '../store/pool.ts'
 import type { LeasedDelivery } from '../types.ts'
 import { createLane, type Lane } from './lane.ts'
-import { planLanes } from './lanes.ts'
+import { planLanes, type LanePlan } from './lanes.ts'
 import { createLeases, leaseMarginMs, leaseMs } from './leases.ts'
+import { createLimits, type Limits } from './limits.ts'
 import { backlogChannel, createNotifier } from './notify.ts'
 import { createOutcomes } from './outcomes.ts'
 import { createSweeper } from './sweeper.ts'
@@ -26,6 +28,8 @@ export interface DelivererOptions {
   /** Of the same database; told to listen, and started by whoever made it. */
   listener: Listener
   holder: string
+  /** Where a rule enriches. */
+  jobs: Jobs | undefined
   log: Log
 }
 
@@ -38,19 +42,23 @@ export interface Deliverer {
   stop(deadline: AbortSignal): Promise<void>
 }
 
-export function createDeliverer({ config, sinks, pool, claimPool, listener, holder, log }: DelivererOptions): Deliverer {
+export function createDeliverer({ config, sinks, pool, claimPool, listener, holder, jobs, log }: DelivererOptions): Deliverer {
   const leases = createLeases({ pool, log })
   const outcomes = createOutcomes({ pool, leases, log })
   const notifier = createNotifier({ pool, log })
   listener.on(backlogChannel, wake)
   const sweeper = createSweeper({ pool, log, takenOver: wake })
-  const lanes = planLanes(config).map(({ name, sink, rules }) => makeLane(name, sink, rules))
+  const shared = new Map<string, Limits>()
+  const lanes = planLanes(config).map(makeLane)
   const laneOf = new Map(lanes.flatMap((lane) => lane.rules.map((rule) => [pairKey(rule, lane.sinkName), lane] as const)))
 
-  function makeLane(name: string, sinkName: string, rules: readonly string[]): Lane {
+  function makeLane({ name, sink: sinkName, rules, limits: limitsName, enriched }: LanePlan): Lane {
     const sink = sinks.get(sinkName)
     const sinkConfig = config.sinks[sinkName]
     if (sink === undefined || sinkConfig === undefined) throw new Error(`no sink ${sinkName}`)
+    if (enriched !== undefined && jobs === undefined) throw new Error(`nothing to enrich ${name} with`)
+    const limits = shared.get(limitsName) ?? createLimits(sinkConfig, () => performance.now())
+    shared.set(limitsName, limits)
     const claimFrom = keepsOrder(sinkConfig) ? claimHeads : claimDeliveries
     return createLane({
       name,
@@ -58,6 +66,8 @@ export function createDeliverer({ config, sinks, pool, claimPool, listener, hold
       rules,
       config: sinkConfig,
       sink,
+      limits,
+      ...(enriched !== undefined && jobs !== undefined && { enrich: { jobs, unavailable: enriched } }),
       outcomes,
       async claim(limit) {
         const claim = await claimFrom(claimPool, { sink: sinkName, rules, limit, holder, leaseMs, leaseMarginMs })
@@ -109,7 +119,10 @@ export function createDeliverer({ config, sinks, pool, claimPool, listener, hold
     async stop(deadline) {
       whenAborted(deadline, () => outcomes.stop())
       notifier.stop()
-      await Promise.all([sweeper.stop(), ...lanes.map((lane) => lane.stop(deadline))])
+      const stopped = Promise.all([sweeper.stop(), ...lanes.map((lane) => lane.stop(deadline))])
+      // After the lanes have given back what waited for it.
+      jobs?.stop()
+      await stopped
       await outcomes.idle()
       await leases.stop(deadline)
     },

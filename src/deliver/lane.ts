@@ -1,6 +1,6 @@
 /**
- * One lane: the deliveries of a sink that share a rate limit (one lane per Slack channel, else one per sink). It holds a
- * bounded queue of leased deliveries, fills it from Postgres, and attempts what is in it.
+ * One lane: the deliveries of a sink that share a rate limit (one lane per Slack channel, else one per sink; those that are
+ * enriched have their own). It holds a bounded queue of leased deliveries, fills it from Postgres, and attempts what is in it.
  */
 import { messageOf } from '../errors.ts'
 import { whenAborted } from '../lifecycle.ts'
@@ -10,10 +10,11 @@ import { internalFailure, isRetryable, type Sink } from '../sinks/sink.ts'
 import type { Claim } from '../store/claim.ts'
 import type { Failure, LeasedDelivery, Outcome } from '../types.ts'
 import { attempt, type Attempt } from './attempt.ts'
-import { createBreaker } from './breaker.ts'
 import { leaseMs, lost } from './leases.ts'
+import type { Limits } from './limits.ts'
 import type { Outcomes } from './outcomes.ts'
-import { createPace, type Pace } from './rate.ts'
+import { createPreparing, type PreparingOptions } from './preparing.ts'
+import type { Pace } from './rate.ts'
 import { delivered, failureEnd, givenBack, pauseMs } from './verdict.ts'
 
 export interface LaneOptions {
@@ -24,6 +25,10 @@ export interface LaneOptions {
   rules: readonly string[]
   config: SinkConfig
   sink: Sink
+  /** Of the sink or channel; other lanes may go by them too. */
+  limits: Limits
+  /** Of a lane whose deliveries are enriched. */
+  enrich?: Pick<PreparingOptions, 'jobs' | 'unavailable'>
   outcomes: Outcomes
   /** Leases up to `limit` of the lane's due deliveries to this process, oldest first. */
   claim(limit: number): Promise<Claim>
@@ -64,11 +69,12 @@ const maxTrailing = 10
 const maxClaim = 1_000
 
 export function createLane(options: LaneOptions): Lane {
-  const { name, config, sink, outcomes, log, random = Math.random } = options
+  const { name, config, sink, limits, outcomes, log, random = Math.random } = options
+  const { breaker, pace } = limits
   const now = () => performance.now()
   const ordered = keepsOrder(config)
-  const breaker = createBreaker(config.breaker, now)
-  const pace = createPace(config.rate, now)
+  const turn = limits.join(pump)
+  const preparing = options.enrich && createPreparing({ ...options.enrich, ready: queueReady, putOff })
   const capacity = config.rate === undefined ? config.concurrency * config.batch : ratedCapacity(pace, config)
 
   let queue: LeasedDelivery[] = []
@@ -88,7 +94,7 @@ export function createLane(options: LaneOptions): Lane {
 
   function pump(): void {
     if (stopping) return
-    const blockedMs = Math.max(breaker.waitMs(), pausedUntil - now())
+    const blockedMs = Math.max(breaker.waitMs(), limits.pausedMs(), pausedUntil - now())
     if (blockedMs > 0) {
       giveBack()
       return pumpIn(blockedMs)
@@ -107,10 +113,21 @@ export function createLane(options: LaneOptions): Lane {
 
   function claimIfDue(): void {
     const probing = breaker.state() === 'half_open'
-    const room = probing ? 1 - queue.length - underWay.size : Math.min(maxClaim, capacity - queue.length - reserved)
+    const room = probing ? 1 - held() - limits.running() : Math.min(maxClaim, places())
     // With a backlog, half a queue at a time: fewer and larger claims, the next one under way while attempts are.
     const worthwhile = backlog && !probing ? Math.min(maxClaim, Math.ceil(capacity / 2)) : 1
     if (due && claiming === undefined && room >= worthwhile) claiming = claim(room)
+  }
+
+  /** Deliveries that are not attempted yet. */
+  function held(): number {
+    return queue.length + (preparing?.size() ?? 0)
+  }
+
+  /** What is being prepared takes no place of the queue, so that what needs no waiting finds one. */
+  function places(): number {
+    if (preparing === undefined) return capacity - queue.length - reserved
+    return queue.length >= capacity ? 0 : Math.max(capacity, leastPrepared) - preparing.size() - reserved
   }
 
   async function claim(limit: number): Promise<void> {
@@ -118,7 +135,7 @@ export function createLane(options: LaneOptions): Lane {
     claimedAt = now()
     try {
       const { deliveries, more } = await options.claim(limit)
-      queue.push(...deliveries)
+      takeIn(deliveries)
       // What went in as pending meanwhile is older than what comes next, so the backlog is not over yet.
       trailing = due && !more ? trailing + 1 : 0
       backlog = more || (trailing > 0 && trailing < maxTrailing)
@@ -133,12 +150,30 @@ export function createLane(options: LaneOptions): Lane {
     else pump()
   }
 
+  function takeIn(deliveries: readonly LeasedDelivery[]): void {
+    if (preparing === undefined) queue.push(...deliveries)
+    else preparing.add(deliveries)
+  }
+
+  function queueReady(deliveries: readonly LeasedDelivery[]): void {
+    queue.push(...deliveries)
+    if (stopping) giveBack()
+    else pump()
+  }
+
+  /** The sink was not asked, so that this says nothing of its health. */
+  async function putOff(delivery: LeasedDelivery, failure: Failure, tries: number): Promise<void> {
+    if (delivery.lease.until === lost) return outcomes.drop(delivery)
+    log.debug({ sink: name, delivery: delivery.id, code: failure.code, error: failure.message }, 'put off')
+    return outcomes.write(delivery, failureEnd(failure, tries, config.retry, random()))
+  }
+
   function startAttempts(): void {
     const probing = breaker.state() === 'half_open'
-    while (queue.length > 0 && underWay.size < (probing ? 1 : config.concurrency) && pace.waitMs() === 0) {
+    while (queue.length > 0 && turn.mayStart()) {
       const batch = takeBatch(probing ? 1 : config.batch)
       if (batch.length === 0) return
-      pace.started()
+      turn.started()
       const trying = attempt(sink, batch, config.timeout, log)
       underWay.set(trying, finish(trying, batch))
     }
@@ -164,6 +199,7 @@ export function createLane(options: LaneOptions): Lane {
     // The place stays taken until the outcome is written: while Postgres is away nothing new is attempted.
     await Promise.all(batch.map((delivery, index) => settle(delivery, results[index] ?? internalFailure('no outcome'))))
     underWay.delete(trying)
+    turn.ended()
     if (ordered) options.followersDue()
     else pump()
   }
@@ -172,7 +208,7 @@ export function createLane(options: LaneOptions): Lane {
     const limited = results.filter((result): result is Failure => result.status === 'failed' && result.code === 'rate_limited')
     if (limited.length > 0) {
       const waitMs = Math.max(...limited.map((failure) => pauseMs(failure, config.retry)))
-      pausedUntil = Math.max(pausedUntil, now() + waitMs)
+      limits.pause(waitMs)
       log.info({ sink: name, wait_ms: waitMs }, 'rate limited: paused')
     }
     // Being told to wait, or losing a lease, says nothing of the sink's health; any other answer, even a refusal, does.
@@ -211,8 +247,9 @@ export function createLane(options: LaneOptions): Lane {
   }
 
   function giveBack(): void {
-    if (queue.length > 0) backlog = due = true
-    for (const delivery of queue) {
+    turn.leave()
+    if (held() > 0) backlog = due = true
+    for (const delivery of [...queue, ...(preparing?.clear() ?? [])]) {
       if (delivery.lease.until === lost) outcomes.drop(delivery)
       else void outcomes.write(delivery, givenBack)
     }
@@ -227,8 +264,8 @@ export function createLane(options: LaneOptions): Lane {
     reserve() {
       // Whose turn it is only Postgres knows.
       if (ordered) return false
-      if (stopping || backlog || breaker.state() !== 'closed' || now() < pausedUntil) return false
-      if (queue.length + reserved >= capacity) {
+      if (stopping || backlog || breaker.state() !== 'closed' || limits.pausedMs() > 0 || now() < pausedUntil) return false
+      if (places() <= 0) {
         backlog = true
         options.overloaded()
         return false
@@ -241,7 +278,7 @@ export function createLane(options: LaneOptions): Lane {
     },
     push(deliveries) {
       reserved -= deliveries.length
-      queue.push(...deliveries)
+      takeIn(deliveries)
       if (stopping) giveBack()
       else pump()
     },
@@ -265,6 +302,9 @@ export function createLane(options: LaneOptions): Lane {
     },
   }
 }
+
+/** Being prepared at once, at least: more than are asked for at once, so that those that need no call come through. */
+const leastPrepared = 32
 
 /** What can start within a third of the lease, but no more than can be under way or claimed at once. */
 function ratedCapacity(pace: Pace, { concurrency, batch }: SinkConfig): number {

@@ -18,6 +18,9 @@ export function failureEnd(failure: Failure, attempts: number, retry: Retry, ran
   const { code, message, retryAfterMs } = failure
   // Being told to wait is no failure of the delivery: it costs no attempt.
   if (code === 'rate_limited') return { state: 'pending', delayMs: pauseMs(failure, retry), attempted: false, code, message }
+  // Nor is it that of a job that could not be fetched: the sink was not asked.
+  if (code === 'resource_unavailable')
+    return { state: 'pending', delayMs: retryDelayMs(retry, attempts, random, retryAfterMs), attempted: false, code, message }
   if (!isRetryable(failure)) return { state: 'dead', delayMs: null, attempted: true, code, message }
   if (retry.attempts !== undefined && attempts >= retry.attempts) {
     return { state: 'exhausted', delayMs: null, attempted: true, code, message }

@@ -1,13 +1,23 @@
 /** An answer of the Gemini API that is no success, or none at all, told plainly. */
 import { RelayError, messageOf } from '../errors.ts'
 
+interface GeminiApiErrorOptions {
+  status?: number | undefined
+  retryAfterMs?: number | undefined
+  cause?: unknown
+  hint?: string
+}
+
 export class GeminiApiError extends RelayError {
   /** Of the answer; undefined where there was none. */
   readonly status: number | undefined
-  constructor(message: string, options: { status?: number | undefined; cause?: unknown; hint?: string }) {
-    const { status, ...rest } = options
+  /** What the answer asked for, if it did, in milliseconds. */
+  readonly retryAfterMs: number | undefined
+  constructor(message: string, options: GeminiApiErrorOptions) {
+    const { status, retryAfterMs, ...rest } = options
     super(isRefusal(status) ? 'gemini_refused' : 'gemini_unavailable', message, rest)
     this.status = status
+    this.retryAfterMs = retryAfterMs
   }
 }
 
@@ -16,11 +26,21 @@ function isRefusal(status: number | undefined): boolean {
   return status !== undefined && status >= 400 && status < 500 && ![408, 409, 429].includes(status)
 }
 
-/** @param body as received; Google's APIs say `{"error": {"message", "status"}}` */
-export function answeredError(what: string, status: number, body: string, cause?: unknown): GeminiApiError {
+/**
+ * @param body as received; Google's APIs say `{"error": {"message", "status"}}`
+ * @param retryAfterMs what the answer asked for, in milliseconds, if it did
+ */
+export function answeredError(
+  what: string,
+  status: number,
+  body: string,
+  cause?: unknown,
+  retryAfterMs?: number,
+): GeminiApiError {
   const said = saidIn(body)
   return new GeminiApiError(`${what}: the Gemini API answered ${status}${said === undefined ? '' : `: ${said}`}`, {
     status,
+    retryAfterMs,
     cause,
     ...hintFor(status, said),
   })

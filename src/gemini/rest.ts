@@ -2,6 +2,7 @@
  * Reads of the Gemini API. Jobs are read without the SDK, which leaves out the counts of a batch and why it failed
  * (its `batchJobFromMldev`, in 1.52 to 3.1).
  */
+import { retryAfterMs } from '../sinks/retry-after.ts'
 import type { GeminiAccess } from './access.ts'
 import { answeredError, unansweredError } from './api-error.ts'
 
@@ -43,7 +44,10 @@ export function createGeminiRest({ apiKey, baseUrl }: GeminiAccess): GeminiRest 
       const body = await readText(response).catch((error: unknown) => {
         throw unansweredError(what, error)
       })
-      if (!response.ok) throw answeredError(what, response.status, body)
+      if (!response.ok) {
+        const wishMs = retryAfterMs(response.headers.get('retry-after'), Date.now())
+        throw answeredError(what, response.status, body, undefined, wishMs)
+      }
       try {
         return JSON.parse(body)
       } catch (error) {

@@ -6,9 +6,9 @@
  */
 import { Environment, EvaluationError, Optional, ParseError, TypeError as CelTypeError, type ASTNode } from '@marcbachmann/cel-js'
 import { messageOf } from '../errors.ts'
-import type { RelayEvent } from '../types.ts'
+import type { JobResource, RelayEvent } from '../types.ts'
 import { unboundedPart } from './bounds.ts'
-import { eventFields, eventFieldTypes } from './fields.ts'
+import { eventFields, eventFieldTypes, resourceField, resourceTooLate } from './fields.ts'
 import { missesField } from './missing.ts'
 import { suggestion } from './nearest.ts'
 import { bareTypeName } from './type-names.ts'
@@ -34,7 +34,13 @@ export class ExpressionError extends Error {
   }
 }
 
-const environment = createEnvironment()
+/** Rules decide before anything is fetched. */
+const conditions = createEnvironment(eventFieldTypes)
+
+const values = createEnvironment({ ...eventFieldTypes, [resourceField]: 'dyn' })
+
+/** With the job that the event is about, where it was fetched. */
+export type Evaluate = (event: RelayEvent, resource?: JobResource | null) => unknown
 
 /** Codes of the evaluator that mean: this event does not have it. */
 const missingCodes = new Set(['no_such_key', 'index_out_of_bounds', 'optional_value_missing'])
@@ -48,9 +54,9 @@ const unknownNameCodes = new Set(['no_such_key', 'unknown_variable'])
  *
  * @throws ExpressionError when it does not compile; so does the function it returns, when this event has no such value
  */
-export function compileValue(source: string): (event: RelayEvent) => unknown {
-  const { evaluate } = compile(source)
-  return (event) => guarded(() => toJson(evaluate(event)))
+export function compileValue(source: string): Evaluate {
+  const { evaluate } = compile(source, values)
+  return (event, resource) => guarded(() => toJson(evaluate(event, resource)))
 }
 
 /**
@@ -59,7 +65,7 @@ export function compileValue(source: string): (event: RelayEvent) => unknown {
  * @throws ExpressionError when it does not compile or can never be a boolean; the function it returns, when it failed
  */
 export function compileCondition(source: string): (event: RelayEvent) => boolean {
-  const { evaluate, type, ast } = compile(source)
+  const { evaluate, type, ast } = compile(source, conditions)
   if (type !== 'bool' && !type.startsWith('dyn'))
     throw new ExpressionError('type', `a condition must be bool, this is ${type}`, 0)
   const misses = missesField(ast)
@@ -76,14 +82,14 @@ export function compileCondition(source: string): (event: RelayEvent) => boolean
   }
 }
 
-function compile(source: string): { evaluate: (event: RelayEvent) => unknown; type: string; ast: ASTNode } {
+function compile(source: string, environment: Environment): { evaluate: Evaluate; type: string; ast: ASTNode } {
   return guarded(() => {
     const parsed = environment.parse(source)
     refuse(parsed.ast)
     const { error, type } = parsed.check()
     if (error !== undefined) throw error instanceof CelTypeError ? uncheckable(error, source) : classified(error)
     return {
-      evaluate: (event): unknown => withoutTraces(() => parsed({ event: viewOf(event) })),
+      evaluate: (event, resource = null): unknown => withoutTraces(() => parsed({ event: viewOf(event, resource) })),
       type: type ?? 'dyn',
       ast: parsed.ast,
     }
@@ -140,6 +146,7 @@ function uncheckable(error: CelTypeError, source: string): ExpressionError {
   const name = source.slice(error.range.start, error.range.end)
   if (error.code === 'unknown_variable') return unknownName(name, at, cause)
   const field = /(\w+)\W*$/.exec(name)?.[1] ?? name // `typ` of event.typ and of event["typ"]
+  if (field === resourceField) return new ExpressionError('unknown_name', resourceTooLate, at, cause)
   return new ExpressionError('unknown_name', `\`event\` has no field \`${field}\`${suggestion(field, eventFields)}`, at, cause)
 }
 
@@ -176,13 +183,13 @@ function primitiveOf(value: object): unknown {
   return /^Type<.+>$/.test(text) ? text.slice('Type<'.length, -1) : text
 }
 
-function createEnvironment(): Environment {
+function createEnvironment(fields: Record<string, string>): Environment {
   const created = new Environment({
     enableOptionalTypes: true,
     homogeneousAggregateLiterals: false,
     // A hand-written rule has tens of nodes; a hundred list members is a long list of types.
     limits: { maxAstNodes: 2_000, maxDepth: 50, maxListElements: 500, maxMapEntries: 100, maxCallArguments: 16 },
-  }).registerVariable({ name: 'event', schema: { ...eventFieldTypes } })
+  }).registerVariable({ name: 'event', schema: { ...fields } })
   const arithmetic: [string, (a: number, b: number) => number][] = [
     ['+', (a, b) => a + b],
     ['-', (a, b) => a - b],

@@ -14,6 +14,11 @@ export const eventFieldTypes = {
   received_at: 'string',
 } as const satisfies Record<keyof RelayEvent, string>
 
+/** What texts, keys and columns see besides: the job, fetched for a target with `enrich`. */
+export const resourceField = 'resource'
+
+export const resourceTooLate = '`event.resource` is fetched for a delivery, after rules have decided which ones there are'
+
 export const eventFields: readonly string[] = Object.keys(eventFieldTypes)
 
 export function isEventField(name: string): name is keyof RelayEvent {

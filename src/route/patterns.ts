@@ -1,7 +1,7 @@
 /** `when`: what an event must look like, as data. Fields are AND, lists are OR, maps go deeper. */
 import type { Pattern, PatternNode } from '../config/schema.ts'
 import type { RelayEvent } from '../types.ts'
-import { eventFields, isEventField } from './fields.ts'
+import { eventFields, isEventField, resourceField, resourceTooLate } from './fields.ts'
 import { suggestion } from './nearest.ts'
 
 type Scalar = string | number | boolean | null
@@ -48,6 +48,7 @@ export function compilePattern(pattern: Pattern): (event: RelayEvent) => boolean
 }
 
 function faultsOf(field: string, node: PatternNode): PatternFault[] {
+  if (field === resourceField) return [fault(field, resourceTooLate)]
   if (!isEventField(field)) return [fault(field, `unknown field \`${field}\`${suggestion(field, eventFields)}`)]
   if (nestedFields.includes(field)) return isMap(node) ? [] : [fault(field, `\`${field}\` holds fields: expected a map`)]
   if (isMap(node)) return [fault(field, `\`${field}\` is text: expected a value or a list of values`)]

@@ -1,8 +1,8 @@
 /** Liquid over `event`, for texts that people read. */
 import { Drop, Liquid, LiquidError, type Template } from 'liquidjs'
 import { messageOf } from '../errors.ts'
-import type { RelayEvent } from '../types.ts'
-import { eventFields } from './fields.ts'
+import type { JobResource, RelayEvent } from '../types.ts'
+import { eventFields, resourceField } from './fields.ts'
 import { suggestion } from './nearest.ts'
 
 export interface TextOptions {
@@ -42,27 +42,31 @@ const renderLimitMs = 1_000
 
 const engines = { slack: createEngine(escapeForSlack), none: createEngine((text) => text) }
 
+/** With the job that the event is about, where it was fetched. */
+export type Render<T> = (event: RelayEvent, resource?: JobResource | null) => T
+
 /**
  * Compiles a text. A field that is missing gives nothing, as Liquid users expect.
  *
  * @throws TemplateError when it does not compile; so does the function it returns, when it fails on an event
  */
-export function compileText(source: string, options: TextOptions): (event: RelayEvent) => string {
+export function compileText(source: string, options: TextOptions): Render<string> {
   const engine = engines[options.escape]
   const template = parse(engine, source)
-  return (event) => guarded(() => String(engine.renderSync(template, { event })))
+  return (event, resource) =>
+    guarded(() => String(engine.renderSync(template, { event: resource ? { ...event, resource } : event })))
 }
 
 /** Compiles every string inside a value (blocks of a message, say); its shape, keys and other scalars stay as they are. */
-export function compileTextTree(value: unknown, options: TextOptions): (event: RelayEvent) => unknown {
+export function compileTextTree(value: unknown, options: TextOptions): Render<unknown> {
   if (typeof value === 'string') return compileText(value, options)
   if (Array.isArray(value)) {
     const items = value.map((item) => compileTextTree(item, options))
-    return (event) => items.map((render) => render(event))
+    return (event, resource) => items.map((render) => render(event, resource))
   }
   if (typeof value !== 'object' || value === null) return () => value
   const entries = Object.entries(value).map(([key, child]) => [key, compileTextTree(child, options)] as const)
-  return (event) => Object.fromEntries(entries.map(([key, render]) => [key, render(event)]))
+  return (event, resource) => Object.fromEntries(entries.map(([key, render]) => [key, render(event, resource)]))
 }
 
 function parse(engine: Liquid, source: string): Template[] {
@@ -74,7 +78,7 @@ function parse(engine: Liquid, source: string): Template[] {
       if (name !== 'event') throw new TemplateError(unknownVariable(name), position)
       for (const { segments } of uses) {
         const field = segments[1]
-        if (typeof field !== 'string' || eventFields.includes(field)) continue
+        if (typeof field !== 'string' || field === resourceField || eventFields.includes(field)) continue
         throw new TemplateError(`\`event\` has no field \`${field}\`${suggestion(field, eventFields)}`, position)
       }
     }

@@ -3,7 +3,7 @@ import type { SinkConfigOf, TargetConfig } from '../config/schema.ts'
 import { RelayError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { compileValue, ExpressionError } from '../route/expression.ts'
-import type { Failure, LeasedDelivery, Outcome, RelayEvent } from '../types.ts'
+import type { Failure, LeasedDelivery, Outcome } from '../types.ts'
 import { createKafkaProducer } from './kafka-producer.ts'
 import { buildRecord, recordKey } from './kafka-record.ts'
 import { createTopicWriter, type TopicRecord, type TopicWriter } from './kafka-topic.ts'
@@ -65,19 +65,26 @@ export function createKafkaSink({ name, config, targets, log }: KafkaSinkDeps): 
     },
   }
 
-  function recordOf({ rule, stored }: LeasedDelivery) {
+  function recordOf({ rule, stored, resource }: LeasedDelivery) {
     const route = routes.get(rule)
     if (!route) throw new Error(`rule "${rule}" does not feed sink "${name}"`)
-    return { writer: route.writer, record: buildRecord(config.format, stored, keyOf(route.keyOf, stored.event)) }
+    return {
+      writer: route.writer,
+      record: buildRecord(
+        config.format,
+        stored,
+        keyOf(() => route.keyOf(stored.event, resource)),
+      ),
+    }
   }
 }
 
 const timedOut = failed('timeout', 'Kafka did not acknowledge the record before the attempt had to end')
 
 /** What the event does not have makes a record without a key, not a failure. */
-function keyOf(evaluate: (event: RelayEvent) => unknown, event: RelayEvent): string | null {
+function keyOf(evaluate: () => unknown): string | null {
   try {
-    return recordKey(evaluate(event))
+    return recordKey(evaluate())
   } catch (error) {
     if (error instanceof ExpressionError && error.code === 'missing') return null
     throw error

@@ -3,8 +3,8 @@ import { ErrorCode, LogLevel, WebClient, type Logger } from '@slack/web-api'
 import type { SinkConfigOf, TargetConfig } from '../config/schema.ts'
 import { RelayError, messageOf } from '../errors.ts'
 import type { Log } from '../log.ts'
-import { TemplateError, compileText, compileTextTree } from '../route/template.ts'
-import type { Failure, LeasedDelivery, Outcome, RelayEvent } from '../types.ts'
+import { TemplateError, compileText, compileTextTree, type Render } from '../route/template.ts'
+import type { Failure, LeasedDelivery, Outcome } from '../types.ts'
 import { createConceal } from './conceal.ts'
 import { withDeadline } from './deadline.ts'
 import { oneByOne } from './one-by-one.ts'
@@ -24,8 +24,8 @@ interface SlackSinkOptions {
 /** How one rule's messages look. */
 interface Message {
   channel: string
-  text: (event: RelayEvent) => string
-  blocks: ((event: RelayEvent) => unknown) | undefined
+  text: Render<string>
+  blocks: Render<unknown> | undefined
 }
 
 /** What `fetch` saw, which the client's errors do not always tell. */
@@ -113,11 +113,11 @@ function compileMessage(sink: string, config: SinkConfigOf<'slack'>, rule: strin
   }
 }
 
-function render({ channel, text, blocks }: Message, { id, stored }: LeasedDelivery): Record<string, unknown> {
-  const rendered = blocks?.(stored.event)
+function render({ channel, text, blocks }: Message, { id, stored, resource }: LeasedDelivery): Record<string, unknown> {
+  const rendered = blocks?.(stored.event, resource)
   return {
     channel,
-    text: fitText(text(stored.event)),
+    text: fitText(text(stored.event, resource)),
     ...(Array.isArray(rendered) && { blocks: fitBlocks(rendered) }),
     unfurl_links: false,
     // Needs no scope beyond chat:write; read back with conversations.history and `include_all_metadata`.

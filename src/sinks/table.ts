@@ -74,7 +74,7 @@ export function createTableSink({ name, config, relayUrl, log }: TableSinkOption
     const values: (string | null)[] = []
     for (const [index, { column, isKey, read }] of expressions.entries()) {
       try {
-        const value = columnText(read(delivery.stored.event), columns[index]?.kind ?? 'scalar')
+        const value = columnText(read(delivery.stored.event, delivery.resource), columns[index]?.kind ?? 'scalar')
         if (value === null && isKey) return failed('value_rejected', `sink ${name}: key column ${column} is null`)
         values.push(value)
       } catch (error) {

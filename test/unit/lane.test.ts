@@ -1,5 +1,6 @@
 import { beforeEach, afterEach, expect, it } from 'vitest'
 import { createLane, type Lane } from '../../src/deliver/lane.ts'
+import { createLimits } from '../../src/deliver/limits.ts'
 import type { Failure, LeasedDelivery, Outcome } from '../../src/types.ts'
 import { failed } from '../../src/sinks/sink.ts'
 import { leasedDelivery } from '../fixtures/deliveries.ts'
@@ -25,11 +26,13 @@ beforeEach(async () => {
   everyClaim = []
   attempted = []
   answer = () => ({ status: 'delivered' })
+  const config = sinkConfig('http', { url: 'http://127.0.0.1/', concurrency: 2 })
   lane = createLane({
     name: 'forward',
     sinkName: 'forward',
     rules: ['all'],
-    config: sinkConfig('http', { url: 'http://127.0.0.1/', concurrency: 2 }),
+    config,
+    limits: createLimits(config, () => performance.now()),
     sink: {
       async start() {},
       async deliver(batch) {

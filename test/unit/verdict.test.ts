@@ -17,7 +17,7 @@ it.each(codes.filter((code) => !failureRetryable[code]))('%s ends the delivery, 
   })
 })
 
-it.each(codes.filter((code) => failureRetryable[code] && code !== 'rate_limited'))(
+it.each(codes.filter((code) => failureRetryable[code] && code !== 'rate_limited' && code !== 'resource_unavailable'))(
   '%s is tried again by the schedule',
   (code) => {
     expect(failureEnd(failed(code, 'why'), 3, retry(), 0)).toEqual({
@@ -29,6 +29,16 @@ it.each(codes.filter((code) => failureRetryable[code] && code !== 'rate_limited'
     })
   },
 )
+
+it('a job that could not be fetched is asked for again by the schedule, and costs no attempt', () => {
+  expect(failureEnd(failed('resource_unavailable', 'why'), 3, retry({ attempts: 1 }), 0)).toEqual({
+    state: 'pending',
+    delayMs: 4_000,
+    attempted: false,
+    code: 'resource_unavailable',
+    message: 'why',
+  })
+})
 
 it('waits longer where the sink asks for it', () => {
   expect(failureEnd(failed('unavailable', 'why', 90_000), 1, retry(), 0)).toMatchObject({ state: 'pending', delayMs: 90_000 })
