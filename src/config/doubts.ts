@@ -1,5 +1,6 @@
 /** What a valid configuration says that is probably not meant. */
 import type { Fault } from './issues.ts'
+import { resourceDoubts } from './resource-doubts.ts'
 import type { Config } from './schema.ts'
 
 export function doubts({ sources, sinks, rules }: Config): Fault[] {
@@ -18,6 +19,7 @@ export function doubts({ sources, sinks, rules }: Config): Fault[] {
     ...Object.keys(sinks)
       .filter((name) => !fed.has(name))
       .map((name): Fault => ({ path: ['sinks', name], at: 'key', message: `no rule feeds the sink \`${name}\`` })),
+    ...resourceDoubts({ sinks, rules }),
     ...(Object.keys(sources).length === 0
       ? [{ path: ['sources'], at: 'key' as const, message: 'there is no source: nothing is received' }]
       : []),

@@ -60,7 +60,7 @@ export function createLimits(config: SinkConfig, now: () => number): Limits {
   return {
     breaker,
     pace,
-    pausedMs: () => Math.max(0, pausedUntil - now()),
+    pausedMs: () => (pausedUntil === -Infinity ? 0 : Math.max(0, pausedUntil - now())),
     pause(ms) {
       pausedUntil = Math.max(pausedUntil, now() + ms)
     },

@@ -6,6 +6,7 @@ import type { GeminiConfig } from '../config/gemini-schema.ts'
 import { messageOf } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { createConceal } from '../sinks/conceal.ts'
+import { stringifyJson } from '../sinks/deep-json.ts'
 import type { JobResource, RelayEvent } from '../types.ts'
 import type { GeminiAccess } from './access.ts'
 import { GeminiApiError } from './api-error.ts'
@@ -40,6 +41,8 @@ export interface JobsOptions {
   log: Log
   limits?: { maxEntries: number; maxBytes: number }
 }
+
+const noBudget: Unavailable = { unavailable: 'the budget of calls to the Gemini API (gemini.enrich.budget) is used up' }
 
 /** A job that is over stays as it is. */
 const overMs = 3_600_000
@@ -82,8 +85,7 @@ export function createJobs({ access, config, log, limits = defaultLimits }: Jobs
   }
 
   async function call({ kind, path }: JobPointer): Promise<Found | Unavailable> {
-    if (!(await budget.take(config.timeout)))
-      return remembered(path) ?? { unavailable: 'the budget of calls to the Gemini API (gemini.enrich.budget) is used up' }
+    if (!(await budget.take(config.timeout))) return outage?.failure ?? noBudget
     try {
       // While this one waited, another may have found the API down.
       return remembered(path) ?? (await ask(kind, path))
@@ -99,7 +101,7 @@ export function createJobs({ access, config, log, limits = defaultLimits }: Jobs
       const resource = readJob(kind, answer)
       answered()
       const found = { resource, asOf: isOver(resource) ? Infinity : asOf }
-      cache.set(path, found, isOver(resource) ? overMs : runningMs, JSON.stringify(resource).length)
+      cache.set(path, found, isOver(resource) ? overMs : runningMs, stringifyJson(resource).length)
       return found
     } catch (error) {
       if (!(error instanceof GeminiApiError)) throw error

@@ -541,6 +541,38 @@ describe('the Gemini side', () => {
     ] as const)
       expect(load(rule(slack, written).replace('¶', '')).config.rules[0]?.to[0]).toEqual({ sink: 's', enrich: read })
   })
+
+  test('has no resource where rules decide: that is before anything is fetched', () => {
+    const why = '`event.resource` is fetched for a delivery, after rules have decided which ones there are'
+    expect(issuesAtMarks(withRules('  - { name: a, if: "event.¶resource.state == \'failed\'", to: [trace] }'))).toEqual([
+      `\`if\`: ${why}`,
+    ])
+    expect(issuesAtMarks(withRules('  - { name: a, if: \'¶event["resource"] == null\', to: [trace] }'))).toEqual([
+      `\`if\`: ${why}`,
+    ])
+    expect(issuesAtMarks(withRules('  - { name: a, when: { ¶resource: { state: failed } }, to: [trace] }'))).toEqual([why])
+  })
+
+  test('doubts a text, a key or a column that shows what nothing fetches', () => {
+    const kafka = (target: string, sink = '') => `sources: { g: { path: /g, static: { managed: true } } }
+sinks:
+  s: { type: kafka, brokers: [b:9092], topic: t${sink} }
+rules:
+  - { name: a, to: [{ sink: s${target} }] }`
+    const doubt = (key: string, who: string) =>
+      `\`${key}\` shows \`event.resource\`, which is null here: ${who} \`enrich: gemini\``
+    expect(warningsOf(kafka(', key: event.resource.name'))).toEqual([`5:32 ${doubt('key', 'this target does not say')}`])
+    expect(warningsOf(kafka(', enrich: gemini, key: event.resource.name'))).toEqual([])
+    expect(warningsOf(kafka(', key: event.data.resource'))).toEqual([])
+    expect(warningsOf(kafka('', ', key: event.?resource.?name.orValue(null)'))).toEqual([`3:50 ${doubt('key', 'no rule says')}`])
+    expect(warningsOf(kafka(', enrich: gemini', ', key: event.resource.name'))).toEqual([])
+    const slack = (target: string) =>
+      kafka(target).replace('type: kafka, brokers: [b:9092], topic: t', 'type: slack, token: t, channel: C012')
+    expect(warningsOf(slack(', text: "{{ event.resource.name }}"'))).toHaveLength(1)
+    expect(
+      warningsOf(slack(', blocks: [{ type: section, text: { type: mrkdwn, text: "{{ event[\'resource\'].name }}" } }]')),
+    ).toHaveLength(1)
+  })
 })
 
 describe('what a later version will have is said to be missing rather than misspelt', () => {
