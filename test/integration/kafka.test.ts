@@ -12,6 +12,7 @@ import { Kafka, logLevel } from 'kafkajs'
 import { expect, onTestFinished, test } from 'vitest'
 import { sinkSchema, type SinkConfigOf, type TargetConfig } from '../../src/config/schema.ts'
 import type { Log } from '../../src/log.ts'
+import { readJob } from '../../src/gemini/job-resource.ts'
 import { createKafkaSink } from '../../src/sinks/kafka.ts'
 import type { Sink } from '../../src/sinks/sink.ts'
 import type { LeasedDelivery, Outcome } from '../../src/types.ts'
@@ -148,6 +149,18 @@ kafkaSuite('the kafka sink, read back by kcat', (kafka) => {
     const topic = await newTopic(kafka())
     expect(await deliver(openSink({ brokers: kafka().brokers, topic, key }), leasedDelivery())).toEqual([delivered])
     expect((await readTopic(kafka(), topic)).map((record) => record.key)).toEqual([expected])
+  })
+
+  test('writes the key that the job of an enriched event gives, none where there is none, and the value as it would be', async () => {
+    const topic = await newTopic(kafka())
+    const sink = openSink({ brokers: kafka().brokers, topic, key: 'event.resource.model' })
+    const resource = readJob('batch', { metadata: { model: 'models/m' } })
+    const event = { webhook_id: 'a' }
+    const all = [leasedDelivery({ event, resource }), leasedDelivery({ event, resource: null }), leasedDelivery({ event })]
+    expect(await deliver(sink, ...all)).toEqual([delivered, delivered, delivered])
+    const records = await readTopic(kafka(), topic)
+    expect(records.map(({ key }) => key)).toEqual(['models/m', null, null])
+    expect(new Set(records.map(({ value }) => value)).size).toBe(1)
   })
 
   test('fails only the delivery whose key cannot be evaluated', async () => {
