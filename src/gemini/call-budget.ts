@@ -9,8 +9,6 @@ export interface CallBudget {
    */
   take: (limitMs: number) => Promise<boolean>
   done: () => void
-  /** Calls at once from now on. */
-  setPlaces: (places: number) => void
   /** Grants nothing more. */
   stop: () => void
 }
@@ -20,15 +18,21 @@ interface Waiting {
   timer: NodeJS.Timeout
 }
 
-/** @param now milliseconds on a clock that never goes back */
-export function createCallBudget(rate: Rate, now: () => number): CallBudget {
+export interface CallBudgetOptions {
+  rate: Rate
+  /** At once. */
+  maxCalls: number
+  /** Milliseconds on a clock that never goes back. */
+  now: () => number
+}
+
+export function createCallBudget({ rate, maxCalls, now }: CallBudgetOptions): CallBudget {
   const gapMs = rate.perMs / rate.count
   /** A token bucket that holds what one second brings, so that `1000/h` is not a thousand at once. */
   const burst = Math.max(1, Math.ceil(1_000 / gapMs))
   let tokens = burst
   let filledAt = now()
   let underWay = 0
-  let places = 1
   let waiting: Waiting[] = []
   let timer: NodeJS.Timeout | undefined
   let stopped = false
@@ -42,7 +46,7 @@ export function createCallBudget(rate: Rate, now: () => number): CallBudget {
   function serve(): void {
     clearTimeout(timer)
     fill()
-    while (tokens >= 1 && underWay < places) {
+    while (tokens >= 1 && underWay < maxCalls) {
       const next = waiting.shift()
       if (next === undefined) return
       tokens -= 1
@@ -50,7 +54,7 @@ export function createCallBudget(rate: Rate, now: () => number): CallBudget {
       clearTimeout(next.timer)
       next.grant(true)
     }
-    if (waiting.length === 0 || underWay >= places) return
+    if (waiting.length === 0 || underWay >= maxCalls) return
     timer = setTimeout(serve, Math.ceil((1 - tokens) * gapMs))
     timer.unref()
   }
@@ -74,10 +78,6 @@ export function createCallBudget(rate: Rate, now: () => number): CallBudget {
     },
     done() {
       underWay -= 1
-      serve()
-    },
-    setPlaces(count) {
-      places = count
       serve()
     },
     stop() {

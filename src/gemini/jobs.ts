@@ -42,6 +42,13 @@ export interface JobsOptions {
   limits?: { maxEntries: number; maxBytes: number }
 }
 
+interface Outage {
+  failure: Unavailable
+  until: number
+  /** The API said how long. */
+  isAsked: boolean
+}
+
 const noBudget: Unavailable = { unavailable: 'the budget of calls to the Gemini API (gemini.enrich.budget) is used up' }
 
 /** A job that is over stays as it is. */
@@ -57,22 +64,22 @@ const failureMs = 1_000
 const longestPauseMs = 60_000
 /** So many failures in a row are the API's, not a job's. */
 const downAfter = 3
-/** Calls at once: an answer can hold 32 MB. While the API is down, one shows whether it is back. */
-const places = { up: 8, down: 1 }
+/** Calls at once: an answer can hold 32 MB. */
+const maxCalls = 8
 
 export function createJobs({ access, config, log, limits = defaultLimits }: JobsOptions): Jobs {
   const now = () => performance.now()
   const rest = createGeminiRest(access)
   const conceal = createConceal([access.apiKey])
   const cache = createJobCache({ ...limits, now })
-  const budget = createCallBudget(config.budget, now)
-  budget.setPlaces(places.up)
+  const budget = createCallBudget({ rate: config.budget, maxCalls, now })
   const calls = new Map<string, Promise<Found | Unavailable>>()
   /** Of one job each; all within `failureMs`. */
   const failures = new Map<string, { failure: Unavailable; until: number }>()
   /** Of the API as a whole. */
-  let outage: { failure: Unavailable; until: number } | undefined
+  let outage: Outage | undefined
   let failuresInARow = 0
+  let asking = 0
   const stopping = new AbortController()
 
   function remembered(path: string): Unavailable | undefined {
@@ -80,12 +87,17 @@ export function createJobs({ access, config, log, limits = defaultLimits }: Jobs
       if (until > now()) break
       failures.delete(old)
     }
-    if (outage !== undefined && outage.until > now()) return outage.failure
+    // When that is forgotten one call asks whether the API is back, and the others need not wait for its timeout.
+    if (outage !== undefined && (outage.until > now() || (isDown() && asking > 0))) return outage.failure
     return failures.get(path)?.failure
   }
 
+  function isDown(): boolean {
+    return failuresInARow >= downAfter
+  }
+
   async function call({ kind, path }: JobPointer): Promise<Found | Unavailable> {
-    if (!(await budget.take(config.timeout))) return outage?.failure ?? noBudget
+    if (!(await budget.take(config.timeout))) return remembered(path) ?? noBudget
     try {
       // While this one waited, another may have found the API down.
       return remembered(path) ?? (await ask(kind, path))
@@ -96,6 +108,7 @@ export function createJobs({ access, config, log, limits = defaultLimits }: Jobs
 
   async function ask(kind: JobPointer['kind'], path: string): Promise<Found | Unavailable> {
     const asOf = Date.now()
+    asking += 1
     try {
       const answer = await rest.get(path, { what: path, timeoutMs: config.timeout, signal: stopping.signal })
       const resource = readJob(kind, answer)
@@ -110,14 +123,16 @@ export function createJobs({ access, config, log, limits = defaultLimits }: Jobs
       const found = { resource: null, asOf }
       cache.set(path, found, runningMs, 0)
       return found
+    } finally {
+      asking -= 1
     }
   }
 
   function answered(): void {
-    if (failuresInARow >= downAfter) log.info('the Gemini API answers again')
+    if (isDown()) log.info('the Gemini API answers again')
     failuresInARow = 0
-    outage = undefined
-    budget.setPlaces(places.up)
+    // One that was sent before a 429 says nothing of the time after it.
+    if (outage?.isAsked !== true) outage = undefined
   }
 
   function failed(path: string, error: GeminiApiError): Unavailable {
@@ -129,8 +144,7 @@ export function createJobs({ access, config, log, limits = defaultLimits }: Jobs
     failuresInARow += 1
     if (failuresInARow === downAfter)
       log.warn({ error: failure.unavailable }, 'the Gemini API cannot be had: jobs are not fetched')
-    if (failuresInARow >= downAfter || error.status === 429) outage = { failure, until }
-    if (failuresInARow >= downAfter) budget.setPlaces(places.down)
+    if (isDown() || error.status === 429) outage = { failure, until, isAsked: error.status === 429 }
     return failure
   }
 

@@ -39,6 +39,7 @@ afterEach(async () => {
 interface Odd {
   /** Of the sinks `ops` (Slack, channel C0OPS) and `jobs` (table). */
   ops?: string
+  jobs?: string
   rules: string
   gemini?: string
   key?: string
@@ -48,7 +49,7 @@ const shown =
   '{{ event.resource.display_name }} {{ event.resource.state }} {{ event.resource.counts.succeeded }}/{{ event.resource.counts.total }}'
 const columns = `id: event.webhook_id, name: event.resource.?display_name.orValue("none"), succeeded: { type: int, value: event.resource.?counts.succeeded.orValue(0) }`
 
-async function start({ ops = 'rate: 1000/s', rules, gemini = '', key = apiKey }: Odd): Promise<TestRelay> {
+async function start({ ops = 'rate: 1000/s', jobs = '', rules, gemini = '', key = apiKey }: Odd): Promise<TestRelay> {
   const relay = await startRelay({
     yaml: `
 server: { host: 127.0.0.1, port: 0 }
@@ -57,7 +58,7 @@ gemini: { base_url: "${emulator.url}"${gemini} }
 sources: { gemini: { path: /hook, static: { secrets: ["\${SECRET}"] } } }
 sinks:
   ops: { type: slack, token: xoxb-test, api_url: "${slack.url}", channel: C0OPS, ${ops} }
-  jobs: { type: table, table: jobs, key: [id], create: true, columns: { ${columns} } }
+  jobs: { type: table, table: jobs, key: [id], create: true, columns: { ${columns} }, ${jobs} }
 rules:
 ${rules}
 `,
@@ -260,7 +261,6 @@ describe('while the API is away', () => {
     await send(relay, 'batch.succeeded', { id: known })
     await posted(1)
     await slow('4s')
-    // More than a queue of the lane holds.
     for (let n = 0; n < 20; n++) await send(relay, 'batch.succeeded', { id: unknown })
     await send(relay, 'video.generated', { id: 'files/1' })
     await send(relay, 'batch.succeeded', { id: known })
@@ -272,6 +272,24 @@ describe('while the API is away', () => {
       'plain files/1',
     ])
     expect(fetches()).toEqual([known, unknown])
+  })
+
+  it('deliveries that wait for an answer take no places in the queue of those that need none', async () => {
+    // Five deliveries are all that a queue of this sink holds.
+    const rules = `  - { name: ends, when: { type: 'batch.*' }, to: [{ sink: jobs, enrich: gemini }] }
+  - { name: plain, when: { type: video.generated }, to: [jobs] }`
+    const relay = await start({ rules, jobs: 'concurrency: 1, batch: 5', gemini: ', enrich: { timeout: 20s }' })
+    const [known, unknown] = [await batch(), await batch('succeeded', 'late')]
+    const first = await send(relay, 'batch.succeeded', { id: known })
+    await eventually(() => deliveryOf(first, 'jobs'), isIn('delivered'))
+    await slow('20s')
+    const waiting: string[] = []
+    for (let n = 0; n < 20; n++) waiting.push(await send(relay, 'batch.succeeded', { id: unknown }))
+    const through = [await send(relay, 'batch.succeeded', { id: known }), await send(relay, 'video.generated', { id: 'files/1' })]
+    for (const id of through) await eventually(() => deliveryOf(id, 'jobs'), isIn('delivered'))
+    expect(await Promise.all(waiting.map((id) => deliveryOf(id, 'jobs')))).not.toContainEqual(
+      expect.objectContaining({ state: 'delivered' }),
+    )
   })
 
   it('a restart between two tries loses nothing', async () => {
@@ -319,6 +337,22 @@ describe('while the API is away', () => {
     expect((await posted(3)).toSorted()).toEqual(['  /', '  /', 'nightly succeeded 2/2'])
     expect(fetches()).toHaveLength(1)
   })
+})
+
+it('keeps enriched and plain messages of a channel to its one rate, and lets them take turns', async () => {
+  await slack.close()
+  slack = await startSlackServer({ messageEveryMs: 250 })
+  const relay = await start({ rules: `${enriched()}\n${plain}`, ops: 'rate: 3/s' })
+  const name = await batch()
+  for (let n = 0; n < 4; n++) {
+    await send(relay, 'batch.succeeded', { id: name })
+    await send(relay, 'video.generated', { id: `files/${n}` })
+  }
+  const all = await posted(8)
+  // One that came too early would have been refused, and sent again.
+  expect(slack.requests()).toHaveLength(8)
+  expect(all.slice(0, 6).filter((text) => text.startsWith('plain')).length).toBeGreaterThanOrEqual(2)
+  expect(all.slice(0, 6).filter((text) => text.startsWith('nightly')).length).toBeGreaterThanOrEqual(2)
 })
 
 describe('an ordered sink', () => {

@@ -148,6 +148,23 @@ it('waits as long as a 429 asks, and says so', async () => {
   expect(asked).toHaveLength(2)
 })
 
+it('keeps to what a 429 asks, though an earlier call is answered meanwhile', async () => {
+  const open: ServerResponse[] = []
+  answer = (response) => void open.push(response)
+  const jobs = jobsOf()
+  const early = jobs.fetch(event('batches/early'))
+  await eventually(
+    () => open.length,
+    (count) => count === 1,
+  )
+  answer = refusal(429, 'slow down', { 'retry-after': '30' })
+  await jobs.fetch(event('batches/limited'))
+  open[0]?.end(shown('SUCCEEDED'))
+  expect(stateOf(await early)).toBe('succeeded')
+  expect(stateOf(await jobs.fetch(event('batches/next')))).toMatch(/429/)
+  expect(asked).toHaveLength(2)
+})
+
 it.each([
   ['9999999', 60_000],
   ['soon', undefined],
@@ -186,6 +203,8 @@ it('has eight calls under way at most, and one to see whether the API is back', 
     },
     (count) => count > 0,
   )
+  // Nobody else waits for what one call shows.
+  expect(stateOf(await jobs.fetch(event('batches/other')))).toMatch(/cannot be reached/)
   letGo()
   await Promise.all(probing)
   expect(asked).toHaveLength(before + 1)
