@@ -276,8 +276,8 @@ describe('while the API is away', () => {
 
   it('deliveries that wait for an answer take no places in the queue of those that need none', async () => {
     // Five deliveries are all that a queue of this sink holds.
-    const rules = `  - { name: ends, when: { type: 'batch.*' }, to: [{ sink: jobs, enrich: gemini }] }
-  - { name: plain, when: { type: video.generated }, to: [jobs] }`
+    const rules = `  - { name: ends, when: { type: batch.succeeded }, to: [{ sink: jobs, enrich: gemini }] }
+  - { name: plain, when: { type: batch.failed }, to: [jobs] }`
     const relay = await start({ rules, jobs: 'concurrency: 1, batch: 5', gemini: ', enrich: { timeout: 20s }' })
     const [known, unknown] = [await batch(), await batch('succeeded', 'late')]
     const first = await send(relay, 'batch.succeeded', { id: known })
@@ -285,7 +285,7 @@ describe('while the API is away', () => {
     await slow('20s')
     const waiting: string[] = []
     for (let n = 0; n < 20; n++) waiting.push(await send(relay, 'batch.succeeded', { id: unknown }))
-    const through = [await send(relay, 'batch.succeeded', { id: known }), await send(relay, 'video.generated', { id: 'files/1' })]
+    const through = [await send(relay, 'batch.succeeded', { id: known }), await send(relay, 'batch.failed', { id: unknown })]
     for (const id of through) await eventually(() => deliveryOf(id, 'jobs'), isIn('delivered'))
     expect(await Promise.all(waiting.map((id) => deliveryOf(id, 'jobs')))).not.toContainEqual(
       expect.objectContaining({ state: 'delivered' }),
@@ -370,6 +370,21 @@ describe('an ordered sink', () => {
     expect(await deliveryOf(second)).toMatchObject({ state: 'pending' })
     await back()
     expect(await posted(3)).toEqual(['plain', 'acts completed', 'plain'])
+  })
+
+  it('enriches nothing ahead of an event of the job that the sink has not taken yet', async () => {
+    const rules = `  - { name: acts, when: { type: interaction.requires_action }, to: [{ sink: ops, enrich: gemini, text: "acts {{ event.resource.state }}" }] }
+  - { name: others, when: { type: video.generated }, to: [{ sink: ops, text: "plain" }] }`
+    const relay = await start({ rules, ops: 'rate: 1000/s, order: subject, retry: { initial: 2s, jitter: 0 }' })
+    const { id } = await sdks['3.x'](emulator.url, apiKey).interactions.create({ model: 'gemini-2.5-flash', input: 'one' })
+    slack.respond({ kind: 'status', status: 500 })
+    const first = await send(relay, 'video.generated', { id })
+    await eventually(
+      () => deliveryOf(first),
+      (delivery) => delivery?.attempts === 1,
+    )
+    await send(relay, 'interaction.requires_action', { id })
+    expect(await posted(2)).toEqual(['plain', 'acts completed'])
   })
 })
 

@@ -104,8 +104,15 @@ describe('an interaction', () => {
 
   it('is summed up by the text of its outputs, or of the steps of the model', () => {
     const outputs = [text('one'), { type: 'image', data: 'AAAA', mime_type: 'image/png' }, text('two')]
-    expect(readJob('interaction', { id: 'x', status: 'completed', outputs })).toMatchObject({
+    expect(readJob('interaction', { id: 'x', status: 'completed', created: 'c', updated: 'u', outputs })).toEqual({
+      kind: 'interaction',
+      id: 'x',
       state: 'completed',
+      model: null,
+      agent: null,
+      create_time: 'c',
+      update_time: 'u',
+      error: null,
       summary: 'one\ntwo',
       outputs: [text('one'), { type: 'image', mime_type: 'image/png' }, text('two')],
     })
