@@ -65,7 +65,19 @@ function geminiFaults(json: unknown): Fault[] {
     const message = `the source \`${source}\` does not take managed secrets: give it \`static: { managed: true }\``
     return [{ path, message, quotes: true }]
   })
-  return [...webhooks, ...reconcileFaults(json)]
+  return [...webhooks, ...sameUriFaults(json), ...reconcileFaults(json)]
+}
+
+/** Each event would come twice, as two. */
+function sameUriFaults(json: unknown): Fault[] {
+  const owners = new Map<string, string>()
+  return mapsIn(at(json, ['gemini', 'webhooks'])).flatMap(([name, webhook]): Fault[] => {
+    const uri = textIn(webhook, 'uri')
+    const owner = uri === undefined ? undefined : owners.get(uri)
+    if (uri !== undefined && owner === undefined) owners.set(uri, name)
+    if (owner === undefined) return []
+    return [{ path: ['gemini', 'webhooks', name, 'uri'], message: `\`uri\`: the webhook \`${owner}\` has the same one` }]
+  })
 }
 
 function reconcileFaults(json: unknown): Fault[] {

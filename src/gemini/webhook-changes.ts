@@ -3,6 +3,7 @@
  * the end of the intent in one transaction after it. What a process that died has left open is healed by rotating again.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { ClientBase } from 'pg'
 import type { Encryption } from '../encryption.ts'
 import { RelayError } from '../errors.ts'
 import type { Pool } from '../store/pool.ts'
@@ -25,9 +26,12 @@ import { revocations, type GeminiWebhook, type Revocation, type WebhookService }
 export interface WebhookChanges {
   /** @param declared the name of the declaration it is of */
   create: (input: NewWebhook) => Promise<{ webhook: GeminiWebhook; secret: string }>
-  rotate: (endpoint: Endpoint, revocation: Revocation) => Promise<string>
+  /** @param heldForMs how long the previous secrets are still taken, where that is not what Gemini does with them */
+  rotate: (endpoint: Endpoint, revocation: Revocation, heldForMs?: number) => Promise<string>
   /** Also forgets its secrets. One that is gone already counts as deleted. */
   delete: (id: string) => Promise<void>
+  /** Lets go of one that is gone at Gemini, and of its secrets. */
+  forget: (id: string) => Promise<void>
   /** Ends every intent that was left open. @returns what was done, a line each */
   heal: () => Promise<string[]>
 }
@@ -81,19 +85,12 @@ function changesOf({ service, pool, encryption }: WebhookChangesOptions): Webhoo
     const context = secretContext({ source: endpoint.source, webhook: endpoint.id })
     decodeSecret(secret, context)
     const encrypted = encryption.encrypt(secret, context)
-    const client = await pool.connect()
-    try {
-      await client.query('begin')
+    await inTransaction(pool, async (client) => {
       await saveEndpoint(client, endpoint)
       await insertSecret(client, { source: endpoint.source, webhook: endpoint.id, encrypted, previousForMs: keepPreviousMs })
       await closeIntent(client, intent)
       await notifySecrets(client)
-      await client.query('commit')
-      client.release()
-    } catch (error) {
-      client.release(true)
-      throw error
-    }
+    })
   }
 
   /** Where the API refused, nothing was done: the intent goes. Where it gave no answer, something may have been: it stays. */
@@ -140,10 +137,13 @@ function changesOf({ service, pool, encryption }: WebhookChangesOptions): Webhoo
     return `webhook ${newest.id} of source ${intent.source} was made without its secret being kept: it has a new one`
   }
 
+  /** At once: a secret without its webhook is one that nobody ends any more. */
   async function forget(id: string): Promise<void> {
-    await deleteEndpoint(pool, id)
-    await endSecrets(pool, id)
-    await notifySecrets(pool)
+    await inTransaction(pool, async (client) => {
+      await deleteEndpoint(client, id)
+      await endSecrets(client, id)
+      await notifySecrets(client)
+    })
   }
 
   return {
@@ -158,13 +158,13 @@ function changesOf({ service, pool, encryption }: WebhookChangesOptions): Webhoo
       await store(intent, { id: webhook.id, source, name: declared }, secret, 0)
       return { webhook, secret }
     },
-    async rotate(endpoint, revocation) {
+    async rotate(endpoint, revocation, heldForMs = previousForMs[revocation]) {
       const intent = await openIntent(pool, { kind: 'rotate', source: endpoint.source, webhook: endpoint.id, revocation })
       await notifySecrets(pool)
-      // Where the previous secret signs on, every delivery carries a signature that is known.
-      if (revocation === 'immediately') await sleep(knownEverywhereMs)
+      // Also where the previous secrets sign on: whether they are known here is nothing to rely on.
+      await sleep(knownEverywhereMs)
       const secret = await firstCall(intent, () => service.rotate(endpoint.id, revocation))
-      await store(intent, endpoint, secret, previousForMs[revocation])
+      await store(intent, endpoint, secret, heldForMs)
       return secret
     },
     async delete(id) {
@@ -173,12 +173,26 @@ function changesOf({ service, pool, encryption }: WebhookChangesOptions): Webhoo
       })
       await forget(id)
     },
+    forget,
     async heal() {
       const done: string[] = []
       for (const intent of await listIntents(pool))
         done.push(await (intent.kind === 'create' ? healCreation(intent) : healRotation(intent)))
       return done
     },
+  }
+}
+
+async function inTransaction(pool: Pool, work: (client: ClientBase) => Promise<void>): Promise<void> {
+  const client = await pool.connect()
+  try {
+    await client.query('begin')
+    await work(client)
+    await client.query('commit')
+    client.release()
+  } catch (error) {
+    client.release(true)
+    throw error
   }
 }
 

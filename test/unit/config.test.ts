@@ -513,6 +513,8 @@ describe('the Gemini side', () => {
     expect(issuesAtMarks(webhook('source: g, events: [¶batch]'))).toEqual([
       '`events[0]`: expected a type of events, such as batch.succeeded',
     ])
+    const two = 'v: { uri: "https://r.example/g", source: g }, w: { uri: ¶"https://r.example/g", source: g }'
+    expect(issuesAtMarks(`${source}\ngemini: { webhooks: { ${two} } }`)).toEqual(['`uri`: the webhook `v` has the same one'])
     expect(issuesAtMarks(`${source}\ngemini: { webhooks: { w: { uri: ¶"http://r.example/g", source: g } } }`)).toEqual([
       '`uri`: must be https, or http on a loopback address',
     ])

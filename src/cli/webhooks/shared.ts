@@ -23,6 +23,7 @@ export interface ChangeTools {
   changes: WebhookChanges
   service: WebhookService
   pool: Pool
+  encryption: Encryption
 }
 
 /** For commands that change secrets: what another process left open is healed first. */
@@ -34,7 +35,7 @@ export async function changeWebhooks<T>(loaded: LoadedConfig, work: (tools: Chan
     await assertKeysKnown(pool, encryption)
     return await withWebhookChanges({ service, pool, encryption }, async (changes) => {
       for (const line of await changes.heal()) process.stderr.write(`healed: ${line}\n`)
-      return await work({ changes, service, pool })
+      return await work({ changes, service, pool, encryption })
     })
   })
 }
