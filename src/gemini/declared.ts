@@ -120,16 +120,20 @@ interface Secrets {
 function mendingOf(webhook: GeminiWebhook, declaration: Declaration, { isNew, holds }: Secrets): Action[] {
   const { id, signing_secrets: secrets, state } = webhook
   const change = changeOf(webhook, declaration)
-  // One that ends soon signs for now; what is known of it does not help when it has ended.
-  const lasting = secrets.filter(({ expire_time: end }) => end === undefined)
-  const signing = lasting.length > 0 ? lasting : secrets
-  const isUnknown = signing.length > 0 && !signing.some(({ truncated_secret: secret }) => holds(secret))
   const previous = secrets.some(({ truncated_secret: secret }) => holds(secret)) ? 'known' : 'unknown'
   return [
     ...(Object.keys(change).length === 0 ? [] : [{ kind: 'update' as const, id, was: webhook, change }]),
-    ...(isNew || isUnknown ? [{ kind: 'rotate' as const, id, previous } as const] : []),
+    ...(isNew || signsUnknown(webhook, holds) ? [{ kind: 'rotate' as const, id, previous } as const] : []),
     ...(state === undefined || state === 'enabled' ? [] : [{ kind: 'enable' as const, id, state }]),
   ]
+}
+
+/** @param holds whether a secret is known here, by what the API shows of it */
+export function signsUnknown({ signing_secrets: secrets }: GeminiWebhook, holds: (truncated: string) => boolean): boolean {
+  // One that ends soon signs for now; what is known of it does not help when it has ended.
+  const lasting = secrets.filter(({ expire_time: end }) => end === undefined)
+  const signing = lasting.length > 0 ? lasting : secrets
+  return signing.length > 0 && !signing.some(({ truncated_secret: secret }) => holds(secret))
 }
 
 function changeOf({ name, uri, subscribed_events: events }: GeminiWebhook, declaration: Declaration): WebhookChange {

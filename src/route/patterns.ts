@@ -27,7 +27,7 @@ const nestedFields: readonly string[] = ['data', 'user_metadata'] satisfies (key
 const nullableFields: readonly string[] = ['version', 'timestamp'] satisfies (keyof RelayEvent)[]
 
 /** Two spellings of one fact: older documentation says completed, newer says succeeded. */
-const sameType = new Map([
+export const sameType: ReadonlyMap<string, string> = new Map([
   ['batch.completed', 'batch.succeeded'],
   ['batch.succeeded', 'batch.completed'],
 ])

@@ -2,6 +2,7 @@
 import type { Command } from 'commander'
 import { addCreate, addDelete, addHeal, addRekey, addRotate } from './change.ts'
 import { addApply, addPlan } from './declare.ts'
+import { addDoctor } from './doctor.ts'
 import { addGet, addList, addPing, addUpdate } from './manage.ts'
 
 export function addWebhooks(program: Command): void {
@@ -9,6 +10,6 @@ export function addWebhooks(program: Command): void {
     .command('webhooks')
     .description('manage the webhooks of the Gemini API, with GEMINI_API_KEY, and the secrets they sign with')
   const manage = [addCreate, addList, addGet, addUpdate, addDelete, addRotate, addPing, addHeal, addRekey]
-  const declare = [addPlan, addApply]
+  const declare = [addPlan, addApply, addDoctor]
   for (const add of [...manage, ...declare]) add(webhooks)
 }
