@@ -2,7 +2,7 @@ import { InvalidArgumentError, type Command } from 'commander'
 import { startEmulator, type Emulator } from '../emulator/emulator.ts'
 import { defaultSettings } from '../emulator/settings.ts'
 import { createLog } from '../log.ts'
-import { withJson, withLogLevel, type JsonOption } from './options.ts'
+import { portNumber, withJson, withLogLevel, type JsonOption } from './options.ts'
 import { nextSignal } from './serve.ts'
 
 interface EmulateOptions extends JsonOption {
@@ -47,11 +47,6 @@ For a source that takes dynamic webhooks:
 
 Ctrl-C ends it, and everything in it is gone.
 `
-}
-
-function portNumber(text: string): number {
-  if (!/^\d{1,5}$/.test(text) || Number(text) > 65_535) throw new InvalidArgumentError('expected a port from 0 to 65535')
-  return Number(text)
 }
 
 function speedFactor(text: string): number {

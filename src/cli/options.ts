@@ -1,6 +1,7 @@
 /** Options that several commands share, stated once. */
-import { Option, type Command } from 'commander'
+import { InvalidArgumentError, Option, type Command } from 'commander'
 import { defaultConfigFile } from '../config/load.ts'
+import { isLoopback } from '../loopback.ts'
 
 export interface ConfigOption {
   config: string
@@ -21,4 +22,16 @@ export function withJson(command: Command): Command {
 export function withLogLevel(command: Command, fallback: string): Command {
   const level = new Option('--log-level <level>', 'what the relay logs').choices(['debug', 'info', 'warn', 'error'])
   return command.addOption(level.env('LOG_LEVEL').default(fallback))
+}
+
+export function portNumber(text: string): number {
+  if (!/^\d{1,5}$/.test(text) || Number(text) > 65_535) throw new InvalidArgumentError('expected a port from 0 to 65535')
+  return Number(text)
+}
+
+/** As Gemini takes one; plain http leads to this machine, where the emulator is. */
+export function publicUrl(text: string): string {
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  if (url?.protocol === 'https:' || (url?.protocol === 'http:' && isLoopback(url.hostname))) return text
+  throw new InvalidArgumentError('expected an address such as https://relay.example.com/webhooks/gemini')
 }

@@ -7,6 +7,7 @@ import { addCheck } from './check.ts'
 import { addDeliveries } from './deliveries.ts'
 import { addDemo } from './demo.ts'
 import { addEmulate } from './emulate.ts'
+import { addInit } from './init/index.ts'
 import { addReplay } from './replay.ts'
 import { addSend } from './send.ts'
 import { addServe } from './serve.ts'
@@ -24,7 +25,8 @@ export async function run(argv: readonly string[]): Promise<number> {
     .hook('preAction', (_, command) => {
       if (command.name() !== 'serve') process.stdout.on('error', endOnBrokenOutput)
     })
-  for (const add of [addServe, addDemo, addCheck, addSend, addEmulate, addWebhooks, addDeliveries, addReplay]) add(program)
+  for (const add of [addInit, addServe, addDemo, addCheck, addSend, addEmulate, addWebhooks, addDeliveries, addReplay])
+    add(program)
   try {
     await program.parseAsync(argv)
     return Number(process.exitCode ?? 0)

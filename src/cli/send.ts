@@ -2,15 +2,15 @@ import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { InvalidArgumentError, Option, type Command } from 'commander'
 import type { Config, SourceConfig } from '../config/schema.ts'
-import { loadConfig, type LoadedConfig } from '../config/load.ts'
+import { loadConfig } from '../config/load.ts'
 import { eventTypes, exampleEvent } from '../emulator/catalog.ts'
 import { readSigningKey, type SigningKey } from '../emulator/keys.ts'
 import { signEd25519, signHmac, signJwt, type Message, type WebhookHeaders } from '../emulator/sign.ts'
 import { RelayError, messageOf } from '../errors.ts'
 import type { Scheme } from '../types.ts'
+import { chooseSource } from './choose-source.ts'
+import { collectField, jsonOr, type Fields } from './fields.ts'
 import { withConfig, withJson, type ConfigOption, type JsonOption } from './options.ts'
-
-type Fields = Record<string, unknown>
 
 interface SendOptions extends ConfigOption, JsonOption {
   source?: string
@@ -39,8 +39,8 @@ export function addSend(program: Command): void {
       ]),
     )
     .option('--key <file>', 'private key (JWK or PEM) for ed25519 and jwt, whose public half is in the source’s JWKS')
-    .option('-d, --data <k=v>', 'field of data; repeat for more', collect, {})
-    .option('-m, --metadata <k=v>', 'field of user_metadata; repeat for more', collect)
+    .option('-d, --data <k=v>', 'field of data; repeat for more', collectField, {})
+    .option('-m, --metadata <k=v>', 'field of user_metadata; repeat for more', collectField)
     .option('--subject <job>', 'data.id; default: a new one')
     .option('--id <webhook-id>', 'webhook-id; default: a new one', visibleAscii)
     .option('--url <url>', 'where to post; default: the server of the configuration, on this machine', httpUrl)
@@ -72,17 +72,6 @@ export function addSend(program: Command): void {
 function localUrl({ host, port }: Config['server'], path: string): string {
   const reachable = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host
   return `http://${reachable.includes(':') ? `[${reachable}]` : reachable}:${port}${path}`
-}
-
-function chooseSource({ config }: LoadedConfig, wanted: string | undefined): { name: string; source: SourceConfig } {
-  const names = Object.keys(config.sources)
-  const name = wanted ?? (names.length === 1 ? names[0] : undefined)
-  const source = name !== undefined && names.includes(name) ? config.sources[name] : undefined
-  if (name === undefined || source === undefined) {
-    const problem = wanted === undefined ? 'say which source' : `there is no source ${wanted}`
-    throw new RelayError('usage', `${problem}: --source ${names.join(' | ')}`)
-  }
-  return { name, source }
 }
 
 async function sign(
@@ -138,21 +127,6 @@ async function post(url: string, { body }: Message, headers: WebhookHeaders): Pr
       hint: 'is `gemini-relay serve` running with this configuration?',
     })
   }
-}
-
-function jsonOr(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return text
-  }
-}
-
-/** `error_count=3` is a number, `note=abc` and `note="3"` are texts: the value is JSON where it can be. */
-function collect(text: string, fields: Fields = {}): Fields {
-  const at = text.indexOf('=')
-  if (at < 1) throw new InvalidArgumentError('expected name=value')
-  return { ...fields, [text.slice(0, at)]: jsonOr(text.slice(at + 1)) }
 }
 
 function httpUrl(text: string): string {

@@ -1,4 +1,5 @@
 /** What a source received last. */
+import type { Scheme } from '../types.ts'
 import type { Pool } from './pool.ts'
 
 export interface LastEvent {
@@ -21,5 +22,24 @@ where source = $1 order by id desc limit 1`
 /** @returns undefined where none of the last 100,000 events is of this source */
 export async function readLastEvent(pool: Pool, source: string): Promise<LastEvent | undefined> {
   const { rows } = await pool.query<LastEvent>(lastOf, [source, lookedAt])
+  return rows[0]
+}
+
+/** Of the newest event of any source; 0 where there is none. */
+export async function readNewestId(pool: Pool): Promise<string> {
+  const { rows } = await pool.query<{ id: string }>('select coalesce(max(id), 0) as id from gemini_relay.events')
+  return rows[0]?.id ?? '0'
+}
+
+/** The first one behind `after`, which is a number of one that is new. */
+export async function readEventAfter(
+  pool: Pool,
+  { source, scheme, after }: { source: string; scheme: Scheme; after: string },
+): Promise<LastEvent | undefined> {
+  const { rows } = await pool.query<LastEvent>(
+    `select id, webhook_id, type, scheme, received_at from gemini_relay.events
+     where id > $1 and source = $2 and scheme = $3 order by id limit 1`,
+    [after, source, scheme],
+  )
   return rows[0]
 }

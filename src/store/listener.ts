@@ -2,6 +2,7 @@
 import pg from 'pg'
 import { messageOf } from '../errors.ts'
 import type { Log } from '../log.ts'
+import type { Pool } from './pool.ts'
 
 export interface Listener {
   /** Before `start`. */
@@ -12,6 +13,9 @@ export interface Listener {
 
 const reconnectMs = 5_000
 
+/** As pg_stat_activity shows it. */
+const listenerName = 'gemini-relay listen'
+
 export function createListener({ url, log }: { url: string; log: Log }): Listener {
   const heard = new Map<string, (payload: string) => void>()
   let reconnecting: NodeJS.Timeout | undefined
@@ -21,7 +25,7 @@ export function createListener({ url, log }: { url: string; log: Log }): Listene
   async function listen(): Promise<void> {
     const client = new pg.Client({
       connectionString: url,
-      application_name: 'gemini-relay listen',
+      application_name: listenerName,
       keepAlive: true,
       connectionTimeoutMillis: 3_000,
     })
@@ -51,4 +55,13 @@ export function createListener({ url, log }: { url: string; log: Log }): Listene
       await connection?.end().catch(() => {})
     },
   }
+}
+
+/** Whether some relay runs on this database: each of them listens. */
+export async function hasListeningRelay(pool: Pool): Promise<boolean> {
+  const { rows } = await pool.query(
+    'select from pg_stat_activity where datname = current_database() and application_name = $1 limit 1',
+    [listenerName],
+  )
+  return rows.length > 0
 }

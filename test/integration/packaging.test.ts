@@ -202,8 +202,8 @@ describe('the Dockerfile', () => {
       .filter((line) => line !== '' && !line.startsWith('#'))
     expect(rules[0]).toBe('*')
     expect(new Set(rules.filter((rule) => rule.startsWith('!')).map((rule) => rule.slice(1)))).toEqual(fromContext)
-    // An embedded database beside config/relay.yaml holds a password.
-    expect(rules.slice(-2)).toEqual(['**/.relay', '**/node_modules'])
+    // An embedded database beside config/relay.yaml holds a password, and `init` puts a key there.
+    expect(rules.slice(-3)).toEqual(['**/.relay', '**/secrets', '**/node_modules'])
   })
 
   it('ends with what was built, production dependencies, and no embedded database', () => {

@@ -1,6 +1,7 @@
 /** `gemini-relay webhooks …`: the webhooks of the project at Gemini, and the secrets they sign with. */
 import type { Command } from 'commander'
 import { addCreate, addDelete, addHeal, addRekey, addRotate } from './change.ts'
+import { addConfig } from './config.ts'
 import { addApply, addPlan } from './declare.ts'
 import { addDoctor } from './doctor.ts'
 import { addGet, addList, addPing, addUpdate } from './manage.ts'
@@ -10,6 +11,6 @@ export function addWebhooks(program: Command): void {
     .command('webhooks')
     .description('manage the webhooks of the Gemini API, with GEMINI_API_KEY, and the secrets they sign with')
   const manage = [addCreate, addList, addGet, addUpdate, addDelete, addRotate, addPing, addHeal, addRekey]
-  const declare = [addPlan, addApply, addDoctor]
+  const declare = [addPlan, addApply, addDoctor, addConfig]
   for (const add of [...manage, ...declare]) add(webhooks)
 }
