@@ -66,7 +66,11 @@ function completed(yaml: string): string {
 }
 
 function load(yaml: string) {
-  const readFile = (path: string) => (path === 'relay.yaml' ? completed(yaml) : 'made-up')
+  const files = new Map([
+    ['relay.yaml', completed(yaml)],
+    [resolve('secrets/encryption_key'), Buffer.alloc(32).toString('base64')],
+  ])
+  const readFile = (path: string) => files.get(path) ?? 'made-up'
   return loadConfig({ file: 'relay.yaml', env: made, readFile })
 }
 
@@ -155,6 +159,7 @@ const elsewhere: [line: RegExp, reason: string][] = [
   [/^npm run --silent sbom$|^npm run audit$/, 'supply.test.ts runs them'],
   [/^npm run chaos -- |^npm run chaos:broken$/, 'minutes again; .ci/run runs the first'],
   [/^gemini-relay emulate$/, 'emulate.test.ts runs it'],
+  [/^gemini-relay (init|webhooks) /, 'gemini-page.test.ts runs them, against the emulator'],
   [/^npm start$|^gemini-relay serve$/, 'started below, as its own process'],
   [/^export PGHOST=|^psql |^pg_dump /, 'needs the clients of Postgres, which the relay does not bring'],
   [/^chmod |^openssl .* > secrets\/|^echo .* > secrets\//, 'writes secrets into the checkout'],

@@ -48,7 +48,7 @@ export function writeConfig({ file, port, uri, env }: WriteOptions): string[] {
 function makeKey(path: string): string[] {
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
   try {
-    writeFileSync(join(dirname(path), '.gitignore'), '# What is put here stays here.\n*\n!.gitignore\n', { flag: 'wx' })
+    writeFileSync(join(dirname(path), '.gitignore'), '*\n', { flag: 'wx' })
   } catch (error) {
     if (!hasCode(error, 'EEXIST')) throw error
   }
