@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
 import { createAcceptor } from './accept/acceptor.ts'
-import { acceptSettings } from './accept/commit.ts'
+import { acceptSettings } from './accept/commit-statement.ts'
 import type { LoadedConfig } from './config/load.ts'
 import { keepsOrder } from './config/schema.ts'
 import { anyEnriches } from './config/targets.ts'
@@ -13,12 +13,15 @@ import type { RefusalCode } from './errors.ts'
 import { findGeminiAccess, geminiAccess } from './gemini/access.ts'
 import { createHealer } from './gemini/healer.ts'
 import { createJobs } from './gemini/jobs.ts'
+import { createGeminiRest, type GeminiRest } from './gemini/rest.ts'
 import { createLifecycle } from './lifecycle.ts'
 import type { Log } from './log.ts'
 import { createApp } from './receive/app.ts'
 import { createCallback } from './receive/callback.ts'
 import { createReadiness } from './receive/readiness.ts'
 import { listen } from './receive/server.ts'
+import { reconcile } from './reconcile/reconcile.ts'
+import { createReconcileSchedule, settledMs } from './reconcile/schedule.ts'
 import { createSinks } from './sinks/create.ts'
 import { waitForDatabase } from './store/connect.ts'
 import { embeddedDataDir, startEmbedded } from './store/embedded/index.ts'
@@ -77,6 +80,7 @@ export async function serve(options: ServeOptions): Promise<Relay> {
     const managedSources = Object.keys(config.sources).filter((name) => config.sources[name]?.static?.managed)
     const encryption = managedSources.length === 0 ? undefined : createEncryption(encryptionKeys(config.encryption, env))
     const access = anyEnriches(config) ? geminiAccess(config.gemini, env) : undefined
+    const rest = config.gemini.reconcile === undefined ? undefined : createGeminiRest(geminiAccess(config.gemini, env))
     const url = await databaseUrl()
     const admin = pool('admin', 2, 30_000, url)
     await waitForDatabase({ pool: admin, url, limitMs: startLimitMs, log, ...(signal ? { signal } : {}) })
@@ -181,8 +185,22 @@ export async function serve(options: ServeOptions): Promise<Relay> {
     healer?.start()
     deliverer.start()
     pruner.start()
+    if (rest !== undefined) reconcileOnSchedule(rest, url)
     announce(host, port)
     return { host, port, stop }
+  }
+
+  function reconcileOnSchedule(rest: GeminiRest, url: string): void {
+    const { source = Object.keys(config.sources)[0], every, since } = config.gemini.reconcile ?? {}
+    if (source === undefined || every === undefined || since === undefined) return
+    const ownPool = pool('reconcile', 1, 15_000, url, acceptSettings)
+    const schedule = createReconcileSchedule({
+      everyMs: every,
+      run: (stopping) => reconcile({ rest, pool: ownPool, config, plan, source, sinceMs: since, settledMs, signal: stopping }),
+      log,
+    })
+    lifecycle.onStop('reconcile', () => schedule.stop())
+    schedule.start()
   }
 
   async function databaseUrl(): Promise<string> {

@@ -2,7 +2,10 @@
 import type { FailureCode } from './errors.ts'
 
 /** How a request was signed: Standard Webhooks v1, v1a, or a bare JWT. */
-export type Scheme = 'hmac' | 'ed25519' | 'jwt'
+export type SigningScheme = 'hmac' | 'ed25519' | 'jwt'
+
+/** How an event came: in a signed request, or made by the reconciler because none came. */
+export type Scheme = SigningScheme | 'reconciled'
 
 /** Milliseconds since the epoch; injectable wherever time decides something. */
 export type Clock = () => number
@@ -18,11 +21,8 @@ export interface UnverifiedRequest {
   receivedAt: Date
 }
 
-declare const verified: unique symbol
-
-/** A request whose signature holds. `verify/` is its only maker. */
-export interface VerifiedRequest {
-  readonly [verified]: true
+/** What is stored as an event, and what its storing needs to know. */
+export interface Arrival {
   source: string
   webhookId: string
   scheme: Scheme
@@ -35,6 +35,14 @@ export interface VerifiedRequest {
   claimsMetadata?: Record<string, unknown>
   /** Present for `jwt`: what the accept transaction binds, so that a token works once. */
   token?: TokenUse
+}
+
+declare const verified: unique symbol
+
+/** A request whose signature holds. `verify/` is its only maker. */
+export interface VerifiedRequest extends Arrival {
+  readonly [verified]: true
+  scheme: SigningScheme
 }
 
 export interface TokenUse {

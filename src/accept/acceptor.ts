@@ -152,12 +152,19 @@ export function createAcceptor(options: AcceptorOptions): Acceptor {
     const overflowed = new Set<PlannedDelivery>()
     for (const [n, row] of rows.entries()) {
       const places = reserved[n] ?? []
-      if (!committed.eventIds.has(n)) cancelReserved(row, places)
+      if (!committed.eventIds.has(n) || committed.suppressed.has(n)) cancelReserved(row, places)
       else {
         for (const [position, delivery] of row.owed.entries()) {
           if (places[position] !== true && !('dead' in delivery)) overflowed.add(delivery)
         }
       }
+    }
+    if (committed.suppressed.size > 0) {
+      const ids = rows.filter((_, n) => committed.suppressed.has(n)).map(({ request }) => request.webhookId)
+      log.info(
+        { webhook_ids: ids.slice(0, 10) },
+        `${ids.length} stored without deliveries: events of these ends were made before`,
+      )
     }
     if (committed.leased.length > 0) desk.handOver(leasedDeliveries(rows, committed, { id: committed.leaseId, until }))
     for (const { rule, sink } of overflowed) desk.overflowed(rule, sink)
@@ -230,6 +237,7 @@ function renumber(committed: Committed, kept: readonly number[]): Committed {
   const original = (n: number): number => kept[n] ?? -1
   return {
     eventIds: new Map([...committed.eventIds].map(([n, id]) => [original(n), id])),
+    suppressed: new Set([...committed.suppressed].map(original)),
     leaseId: committed.leaseId,
     leased: committed.leased.map((group) => ({
       ...group,

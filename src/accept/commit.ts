@@ -3,6 +3,8 @@ import type { ClientBase } from 'pg'
 import { boolArray, byteaArray, int8Array, textArray, timestamptz, timestamptzArray } from '../store/binary-array.ts'
 import type { DeliveryGroup } from '../types.ts'
 import type { PlannedDelivery } from '../route/plan.ts'
+import { endOf, type JobEnd } from '../route/job-end.ts'
+import { statements, type Needs, type ResultRow } from './commit-statement.ts'
 import type { AcceptRow } from './row.ts'
 
 export interface CommitOptions {
@@ -23,6 +25,8 @@ export interface CommitOptions {
 export interface Committed {
   /** Event numbers by row. */
   eventIds: Map<number, string>
+  /** New rows that were stored owing nothing: the reconciler had made an event of the same end. */
+  suppressed: Set<number>
   leaseId: string
   leased: LeasedGroup[]
 }
@@ -36,145 +40,26 @@ export interface LeasedGroup {
   deliveries: { id: string; row: number }[]
 }
 
-const columns = 'source, webhook_id, scheme, type, subject, event_time, received_at, body, claims_metadata'
-
-/** What deliveries of one group have in common: the same parameters for one event and for many. */
-const kindRows = `unnest($10::text[], $11::text[], $12::bool[], $13::int8[]) with ordinality as k (rule, sink, leased, horizon_ms, kind)`
-
-/**
- * The parts that differ by how many events there are. `numbered` is what this statement inserted, by position in the group: as
- * the CTEs see one snapshot, deliveries exist for new events only. One event alone comes as plain values, and joins nothing: it is the one
- * whose sender waits for nothing but the statement.
- */
-const forms = {
-  one: {
-    numbered: `
-with numbered as (
-  insert into gemini_relay.events (${columns}) values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-  on conflict (source, webhook_id) do nothing returning id, 1::bigint as n
-)`,
-    owing: '',
-    ids: `array[nextval('gemini_relay.delivery_rows_id_seq')]`,
-    events: 'array[o.id]',
-    owed: `numbered o cross join ${kindRows}`,
-    holder: '$14',
-    leaseMs: '$15',
-  },
-  // For joins of unnests hash joins are right, and the planner's guess of ten rows an unnest picks nested ones: see `acceptSettings`.
-  many: {
-    numbered: `
-with new_events as (
-  insert into gemini_relay.events (${columns})
-  select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::timestamptz[], $8::bytea[], $9::bytea[])
-  on conflict (source, webhook_id) do nothing
-  returning id, source, webhook_id
-), numbered as (
-  select e.id, g.n from new_events e join unnest($1::text[], $2::text[]) with ordinality as g (source, webhook_id, n) using (source, webhook_id)
-)`,
-    owing: `
-, owing as (
-  select kind, array_agg(id order by id) as ids, array_agg(event_id order by id) as events from (
-    select e.id as event_id, o.kind, nextval('gemini_relay.delivery_rows_id_seq') as id
-    from numbered e join unnest($14::int8[], $15::int8[]) as o (n, kind) using (n) order by e.id
-  ) d group by kind
-)`,
-    ids: 'o.ids',
-    events: 'o.events',
-    owed: `owing o join ${kindRows} using (kind)`,
-    holder: '$16',
-    leaseMs: '$17',
-  },
-}
-
-type Form = (typeof forms)[keyof typeof forms]
-
-const newGroups = ({ owing, ids, events, owed }: Form, lease: string, dueAt: string) => `${owing}
-, new_groups as (
-  insert into gemini_relay.delivery_groups (rule, sink, lease, due_at, expires_at, ids, events)
-  select k.rule, k.sink, ${lease}, ${dueAt}, clock_timestamp() + k.horizon_ms * interval '1 millisecond', ${ids}, ${events}
-  from ${owed}
-  returning lease, rule, sink, created_at, expires_at, ids, events
-)`
-
-const pendingGroups = (form: Form) => newGroups(form, 'null', 'clock_timestamp()')
-
-const leasedGroups = (form: Form) => `
-, lease as (
-  select nextval('gemini_relay.lease_numbers') as id where true = any ($12::bool[])
-)${newGroups(form, 'case when k.leased then (select id from lease) end', 'case when not k.leased then clock_timestamp() end')}
-, new_lease as (
-  insert into gemini_relay.leases (id, holder, deadline, deliveries)
-  select lease, ${form.holder}, clock_timestamp() + ${form.leaseMs} * interval '1 millisecond', '{}' from new_groups where lease is not null group by lease
-)`
-
-const newRows = `
-, new_rows as (
-  insert into gemini_relay.delivery_rows (event_id, rule, sink, subject, state, due_at, expires_at, ended_at, code, message)
-  select e.id, d.rule, d.sink, d.subject, case when d.code is null then 'pending' else 'dead' end,
-    case when d.code is null then clock_timestamp() end, clock_timestamp() + d.horizon_ms * interval '1 millisecond',
-    case when d.code is not null then clock_timestamp() end, d.code, d.message
-  from numbered e join unnest($18::int8[], $19::text[], $20::text[], $21::text[], $22::int8[], $23::text[], $24::text[]) with ordinality
-    as d (n, rule, sink, subject, horizon_ms, code, message, position) using (n) order by e.id, d.position
-)`
-
-const selectEvents = `
-select n, id, null, null, null, null, null, null, null from numbered`
-
-const selectGroups = `
-union all
-select null, null, lease, rule, sink, created_at, expires_at, ids, events from new_groups where lease is not null`
-
-/** What a group of requests asks of the statement. A part that is not in it costs nothing, and one event alone waits for each. */
-interface Needs {
-  count: keyof typeof forms
-  owed: keyof ReturnType<typeof statementsOf>
-}
-
-function statementsOf(form: Form) {
-  return {
-    nothing: `${form.numbered}${selectEvents}`,
-    pending: `${form.numbered}${pendingGroups(form)}${selectEvents}`,
-    leased: `${form.numbered}${leasedGroups(form)}${selectEvents}${selectGroups}`,
-    rows: `${form.numbered}${leasedGroups(form)}${newRows}${selectEvents}${selectGroups}`,
-  }
-}
-
-const statements = { one: statementsOf(forms.one), many: statementsOf(forms.many) }
-
-type ResultRow =
-  | [n: string, eventId: string, null, null, null, null, null, null, null]
-  | [
-      null,
-      null,
-      lease: string,
-      rule: string,
-      sink: string,
-      createdAt: Date,
-      expiresAt: Date,
-      ids: readonly string[],
-      events: readonly string[],
-    ]
-
-/** Settings of the sessions that run {@link commitGroup}. */
-export const acceptSettings = '-c enable_nestloop=off'
-
 /** @param rows sorted by (source, webhook_id), each identity once: unsorted concurrent groups that share ids deadlock */
 export async function commitGroup(db: ClientBase, rows: readonly AcceptRow[], options: CommitOptions): Promise<Committed> {
   const { owed, singles } = sortOwed(rows, options)
   const [only] = rows
   const alone = rows.length === 1 && singles.length === 0 ? only : undefined
-  const needs: Needs = { count: alone === undefined ? 'many' : 'one', owed: neededFor(owed, singles) }
   const withoutDerived = options.withoutDerived ?? false
+  const needed = neededFor(owed, singles)
+  const ends = needed === 'nothing' || withoutDerived ? [] : endsIn(rows)
+  const needs: Needs = { count: alone === undefined ? 'many' : 'one', owed: needed, ends: ends.length === 0 ? 'plain' : 'ends' }
   const { rows: found } = await db.query<ResultRow>({
     rowMode: 'array',
-    name: `accept ${needs.count} ${needs.owed}`,
-    text: statements[needs.count][needs.owed],
+    name: `accept ${needs.count} ${needs.owed} ${needs.ends}`,
+    text: statements[needs.count][needs.owed][needs.ends],
     values: [
       ...(alone === undefined ? eventColumns(rows, withoutDerived) : eventValues(alone, withoutDerived)),
       ...(needs.owed === 'nothing' ? [] : kindValues(owed)),
       ...(needs.owed === 'nothing' || needs.count === 'one' ? [] : [int8Array(owed.row), int8Array(owed.kind)]),
       ...(needs.owed === 'leased' || needs.owed === 'rows' ? [options.holder, options.leaseMs] : []),
       ...(needs.owed === 'rows' ? singleValues(singles) : []),
+      ...endValues(ends, needs.count),
     ],
   })
   return committedOf(found)
@@ -277,6 +162,19 @@ function eventColumns(rows: readonly AcceptRow[], withoutDerived: boolean): Buff
   ]
 }
 
+/** Of each row, where any of them tells one that may have been told by the reconciler. */
+function endsIn(rows: readonly AcceptRow[]): (JobEnd | undefined)[] {
+  const ends = rows.map(({ request, event }) => (request.scheme === 'reconciled' ? undefined : endOf(event)))
+  return ends.some((end) => end !== undefined) ? ends : []
+}
+
+function endValues(ends: readonly (JobEnd | undefined)[], count: Needs['count']): (string | Buffer | undefined)[] {
+  const [first] = ends
+  if (ends.length === 0) return []
+  if (count === 'one') return [first?.subject, first?.type]
+  return [textArray(ends.map((end) => end?.subject ?? null)), textArray(ends.map((end) => end?.type ?? null))]
+}
+
 function kindValues({ kinds }: Owed): Buffer[] {
   return [
     textArray(kinds.map(({ rule }) => rule)),
@@ -299,7 +197,7 @@ function singleValues(singles: readonly Single[]): Buffer[] {
 }
 
 function committedOf(found: readonly ResultRow[]): Committed {
-  const committed: Committed = { eventIds: new Map(), leaseId: '', leased: [] }
+  const committed: Committed = { eventIds: new Map(), suppressed: new Set(), leaseId: '', leased: [] }
   const rowOf = new Map<string, number>()
   for (const row of found) {
     // Events come first.
@@ -307,6 +205,7 @@ function committedOf(found: readonly ResultRow[]): Committed {
       const n = Number(row[0]) - 1
       committed.eventIds.set(n, row[1])
       rowOf.set(row[1], n)
+      if (row[9] === false) committed.suppressed.add(n)
       continue
     }
     const [, , lease, rule, sink, createdAt, expiresAt, ids, events] = row

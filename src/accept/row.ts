@@ -1,9 +1,9 @@
 import type { PlannedDelivery } from '../route/plan.ts'
-import type { RelayEvent, VerifiedRequest } from '../types.ts'
+import type { Arrival, RelayEvent } from '../types.ts'
 
-/** A verified request with all that its commit needs. */
+/** What is stored, with all that its commit needs. */
 export interface AcceptRow {
-  request: VerifiedRequest
+  request: Arrival
   event: RelayEvent
   /** The envelope's timestamp, where it is one. */
   time: Date | null

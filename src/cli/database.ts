@@ -5,10 +5,10 @@ import { createLog } from '../log.ts'
 import { attachEmbedded, embeddedDataDir } from '../store/embedded/index.ts'
 import { createPool, describeUrl, type Pool } from '../store/pool.ts'
 
-/** Runs `work` on a pool of its own, and closes it. */
-export async function withDatabase<T>(loaded: LoadedConfig, work: (pool: Pool) => Promise<T>): Promise<T> {
+/** Runs `work` on a pool of its own, and closes it. @param settings of its session, besides the usual ones */
+export async function withDatabase<T>(loaded: LoadedConfig, work: (pool: Pool) => Promise<T>, settings = ''): Promise<T> {
   const url = await urlOf(loaded)
-  const pool = createPool({ url, part: 'cli', max: 3, statementTimeoutMs: 60_000, log: createLog({ level: 'warn' }) })
+  const pool = createPool({ url, part: 'cli', max: 3, statementTimeoutMs: 60_000, settings, log: createLog({ level: 'warn' }) })
   try {
     await assertMigrated(pool, url)
     return await work(pool)

@@ -8,6 +8,7 @@ import { addDeliveries } from './deliveries.ts'
 import { addDemo } from './demo.ts'
 import { addEmulate } from './emulate.ts'
 import { addInit } from './init/index.ts'
+import { addReconcile } from './reconcile.ts'
 import { addReplay } from './replay.ts'
 import { addSend } from './send.ts'
 import { addServe } from './serve.ts'
@@ -25,7 +26,18 @@ export async function run(argv: readonly string[]): Promise<number> {
     .hook('preAction', (_, command) => {
       if (command.name() !== 'serve') process.stdout.on('error', endOnBrokenOutput)
     })
-  for (const add of [addInit, addServe, addDemo, addCheck, addSend, addEmulate, addWebhooks, addDeliveries, addReplay])
+  for (const add of [
+    addInit,
+    addServe,
+    addDemo,
+    addCheck,
+    addSend,
+    addEmulate,
+    addWebhooks,
+    addDeliveries,
+    addReplay,
+    addReconcile,
+  ])
     add(program)
   try {
     await program.parseAsync(argv)

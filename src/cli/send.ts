@@ -7,14 +7,14 @@ import { eventTypes, exampleEvent } from '../emulator/catalog.ts'
 import { readSigningKey, type SigningKey } from '../emulator/keys.ts'
 import { signEd25519, signHmac, signJwt, type Message, type WebhookHeaders } from '../emulator/sign.ts'
 import { RelayError, messageOf } from '../errors.ts'
-import type { Scheme } from '../types.ts'
+import type { SigningScheme } from '../types.ts'
 import { chooseSource } from './choose-source.ts'
 import { collectField, jsonOr, type Fields } from './fields.ts'
 import { withConfig, withJson, type ConfigOption, type JsonOption } from './options.ts'
 
 interface SendOptions extends ConfigOption, JsonOption {
   source?: string
-  scheme?: Scheme
+  scheme?: SigningScheme
   key?: string
   data: Fields
   metadata?: Fields

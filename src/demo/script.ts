@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { eventTypes, exampleEvent } from '../emulator/catalog.ts'
 import type { SigningKey } from '../emulator/keys.ts'
 import { signEd25519, signHmac, signJwt, type WebhookHeaders } from '../emulator/sign.ts'
-import type { Scheme } from '../types.ts'
+import type { SigningScheme } from '../types.ts'
 
 export interface Credentials {
   secret: string
@@ -16,7 +16,7 @@ export interface Shipment {
   /** What is odd about it, if anything. */
   note: string
   type: string
-  scheme: Scheme
+  scheme: SigningScheme
   subject: string
   webhookId: string
   headers: WebhookHeaders
@@ -63,7 +63,7 @@ export async function writeScript(credentials: Credentials): Promise<Shipment[]>
 
 export interface ShipOptions {
   type: string
-  scheme: Scheme
+  scheme: SigningScheme
   note?: string
   data?: Record<string, unknown>
   metadata?: Record<string, unknown>
@@ -83,7 +83,7 @@ export async function ship(
 
 async function sign(
   { secret, ed25519, rsa, audience }: Credentials,
-  scheme: Scheme,
+  scheme: SigningScheme,
   message: { id: string; timestamp: Date; body: string },
 ): Promise<WebhookHeaders> {
   if (scheme === 'hmac') return signHmac({ ...message, secret })

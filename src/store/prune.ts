@@ -39,6 +39,8 @@ with gone as (
   returning id
 ), their_deliveries as (
   delete from gemini_relay.delivery_rows where event_id in (select id from gone)
+), their_ends as (
+  delete from gemini_relay.job_ends where event_id in (select id from gone)
 )
 select id from gone`
 

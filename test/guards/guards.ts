@@ -494,12 +494,12 @@ ${claimsBegin}`,
     removal: 'the last one is stored',
     edits: [
       [
-        'src/accept/commit.ts',
+        'src/accept/commit-statement.ts',
         'on conflict (source, webhook_id) do nothing returning id, 1::bigint as n',
         'on conflict (source, webhook_id) do update set body = excluded.body returning id, 1::bigint as n',
       ],
       [
-        'src/accept/commit.ts',
+        'src/accept/commit-statement.ts',
         'on conflict (source, webhook_id) do nothing\n',
         'on conflict (source, webhook_id) do update set body = excluded.body\n',
       ],
