@@ -5,22 +5,13 @@ const columns = 'source, webhook_id, scheme, type, subject, event_time, received
 /** What deliveries of one group have in common: the same parameters for one event and for many. */
 const kindRows = `unnest($10::text[], $11::text[], $12::bool[], $13::int8[]) with ordinality as k (rule, sink, leased, horizon_ms, kind)`
 
-/** Where a statement has the ends that its events tell: parameters of it, each an array where there are many events. */
-interface EndParameters {
-  subject: string
-  type: string
-}
-
 /**
- * Whether the reconciler has made no event of this end. `for key share` is there for the lock that it takes on the table: the
- * reconciler's own keeps that away, so that a statement which waited for the reconciler sees what it made, while what only reads,
- * such as pg_dump, is in nobody's way. A subquery, not a join: it is asked once for each new event, by the key.
+ * Of a statement whose events may tell the end of a batch: whether the reconciler has made no event of this end. `for key share` is there for the
+ * lock that it takes on the table: the reconciler's own keeps that away, so that a statement which waited for the reconciler sees what it made, while
+ * what only reads, such as pg_dump, is in nobody's way. A subquery, not a join: it is asked once for each new event, by the key.
  */
-const owes = (source: string, { subject, type }: EndParameters) =>
+const owes = (source: string, subject: string, type: string) =>
   `, (select true from gemini_relay.job_ends j where j.source = ${source} and j.subject = ${subject} and j.type = ${type} for key share) is null as owes`
-
-/** A part that is there where ends are looked at. */
-const where = (ends: EndParameters | undefined, part: (ends: EndParameters) => string) => (ends === undefined ? '' : part(ends))
 
 /**
  * The parts that differ by how many events there are. `numbered` is what this statement inserted, by position in the group: as
@@ -29,10 +20,10 @@ const where = (ends: EndParameters | undefined, part: (ends: EndParameters) => s
  */
 const forms = {
   one: {
-    numbered: (ends?: EndParameters) => `
+    numbered: (ends: boolean) => `
 with numbered as (
   insert into gemini_relay.events (${columns}) values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-  on conflict (source, webhook_id) do nothing returning id, 1::bigint as n${where(ends, (parameters) => owes('$1', parameters))}
+  on conflict (source, webhook_id) do nothing returning id, 1::bigint as n${ends ? owes('$1', '$5', '$4') : ''}
 )`,
     owing: () => '',
     ids: `array[nextval('gemini_relay.delivery_rows_id_seq')]`,
@@ -40,20 +31,18 @@ with numbered as (
     owed: (filter: string) => `numbered o cross join ${kindRows}${filter}`,
     holder: '$14',
     leaseMs: '$15',
-    after: { pending: 13, leased: 15, rows: 22 },
   },
   // For joins of unnests hash joins are right, and the planner's guess of ten rows an unnest picks nested ones: see `acceptSettings`.
   many: {
-    numbered: (ends?: EndParameters) => `
+    numbered: (ends: boolean) => `
 with new_events as (
   insert into gemini_relay.events (${columns})
   select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::timestamptz[], $8::bytea[], $9::bytea[])
   on conflict (source, webhook_id) do nothing
-  returning id, source, webhook_id
+  returning id, source, webhook_id${ends ? ', subject, type' : ''}
 ), numbered as (
-  select e.id, g.n${where(ends, () => owes('g.source', { subject: 'g.end_subject', type: 'g.end_type' }))}
-  from new_events e join unnest($1::text[], $2::text[]${where(ends, ({ subject, type }) => `, ${subject}::text[], ${type}::text[]`)}) with ordinality
-    as g (source, webhook_id${where(ends, () => ', end_subject, end_type')}, n) using (source, webhook_id)
+  select e.id, g.n${ends ? owes('e.source', 'e.subject', 'e.type') : ''}
+  from new_events e join unnest($1::text[], $2::text[]) with ordinality as g (source, webhook_id, n) using (source, webhook_id)
 )`,
     owing: (filter: string) => `
 , owing as (
@@ -67,18 +56,17 @@ with new_events as (
     owed: () => `owing o join ${kindRows} using (kind)`,
     holder: '$16',
     leaseMs: '$17',
-    after: { pending: 15, leased: 17, rows: 24 },
   },
 }
 
 type Form = (typeof forms)[keyof typeof forms]
 
 /** On `numbered o`. */
-const onlyOwing = (ends?: EndParameters) => where(ends, () => ' where o.owes')
+const onlyOwing = (ends: boolean) => (ends ? ' where o.owes' : '')
 
 interface Groups {
   form: Form
-  ends: EndParameters | undefined
+  ends: boolean
   lease: string
   dueAt: string
 }
@@ -91,9 +79,9 @@ const newGroups = ({ form: { owing, ids, events, owed }, ends, lease, dueAt }: G
   returning lease, rule, sink, created_at, expires_at, ids, events
 )`
 
-const pendingGroups = (form: Form, ends?: EndParameters) => newGroups({ form, ends, lease: 'null', dueAt: 'clock_timestamp()' })
+const pendingGroups = (form: Form, ends: boolean) => newGroups({ form, ends, lease: 'null', dueAt: 'clock_timestamp()' })
 
-const leasedGroups = (form: Form, ends?: EndParameters) => `
+const leasedGroups = (form: Form, ends: boolean) => `
 , lease as (
   select nextval('gemini_relay.lease_numbers') as id where true = any ($12::bool[])
 )${newGroups({
@@ -107,7 +95,7 @@ const leasedGroups = (form: Form, ends?: EndParameters) => `
   select lease, ${form.holder}, clock_timestamp() + ${form.leaseMs} * interval '1 millisecond', '{}' from new_groups where lease is not null group by lease
 )`
 
-const newRows = (ends?: EndParameters) => `
+const newRows = (ends: boolean) => `
 , new_rows as (
   insert into gemini_relay.delivery_rows (event_id, rule, sink, subject, state, due_at, expires_at, ended_at, code, message)
   select o.id, d.rule, d.sink, d.subject, case when d.code is null then 'pending' else 'dead' end,
@@ -117,12 +105,16 @@ const newRows = (ends?: EndParameters) => `
     as d (n, rule, sink, subject, horizon_ms, code, message, position) using (n)${onlyOwing(ends)} order by o.id, d.position
 )`
 
-const selectEvents = (ends?: EndParameters) => `
-select n, id, null, null, null, null, null, null, null${where(ends, () => ', owes')} from numbered`
+const selectEvents = `
+select n, id, null, null, null, null, null, null, null from numbered`
 
-const selectGroups = (ends?: EndParameters) => `
+const selectGroups = `
 union all
-select null, null, lease, rule, sink, created_at, expires_at, ids, events${where(ends, () => ', null')} from new_groups where lease is not null`
+select null, null, lease, rule, sink, created_at, expires_at, ids, events from new_groups where lease is not null`
+
+const selectSuppressed = `
+union all
+select n, null, null, null, null, null, null, null, null from numbered where not owes`
 
 /** What a group of requests asks of the statement. A part that is not in it costs nothing, and one event alone waits for each. */
 export interface Needs {
@@ -132,33 +124,25 @@ export interface Needs {
   ends: 'plain' | 'ends'
 }
 
-/** Each as it is, and with a look at what the reconciler has made: its parameters are the last two. */
-function statementsOf(form: Form) {
-  const { after } = form
+function statementsOf(form: Form, ends: boolean) {
+  const numbered = form.numbered(ends)
+  const suppressed = ends ? selectSuppressed : ''
   return {
-    nothing: bothWays(0, () => `${form.numbered()}${selectEvents()}`),
-    pending: bothWays(after.pending, (ends) => `${form.numbered(ends)}${pendingGroups(form, ends)}${selectEvents(ends)}`),
-    leased: bothWays(
-      after.leased,
-      (ends) => `${form.numbered(ends)}${leasedGroups(form, ends)}${selectEvents(ends)}${selectGroups(ends)}`,
-    ),
-    rows: bothWays(
-      after.rows,
-      (ends) => `${form.numbered(ends)}${leasedGroups(form, ends)}${newRows(ends)}${selectEvents(ends)}${selectGroups(ends)}`,
-    ),
+    nothing: `${form.numbered(false)}${selectEvents}`,
+    pending: `${numbered}${pendingGroups(form, ends)}${selectEvents}${suppressed}`,
+    leased: `${numbered}${leasedGroups(form, ends)}${selectEvents}${selectGroups}${suppressed}`,
+    rows: `${numbered}${leasedGroups(form, ends)}${newRows(ends)}${selectEvents}${selectGroups}${suppressed}`,
   }
 }
 
-/** @param after how many parameters come before those of the ends */
-function bothWays(after: number, textOf: (ends?: EndParameters) => string): { plain: string; ends: string } {
-  return { plain: textOf(), ends: textOf({ subject: `$${after + 1}`, type: `$${after + 2}` }) }
+export const statements = {
+  plain: { one: statementsOf(forms.one, false), many: statementsOf(forms.many, false) },
+  ends: { one: statementsOf(forms.one, true), many: statementsOf(forms.many, true) },
 }
 
-export const statements = { one: statementsOf(forms.one), many: statementsOf(forms.many) }
-
-/** What it answers: the new events first, then the delivery groups that went in leased. */
+/** What it answers: the new events first, then the delivery groups that went in leased, and the new events that owe nothing because of the reconciler. */
 export type ResultRow =
-  | [n: string, eventId: string, null, null, null, null, null, null, null, owes?: boolean]
+  | [n: string, eventId: string, null, null, null, null, null, null, null]
   | [
       null,
       null,
@@ -170,9 +154,7 @@ export type ResultRow =
       ids: readonly string[],
       events: readonly string[],
     ]
+  | [suppressed: string, null, null, null, null, null, null, null, null]
 
-/**
- * Settings of the sessions that run {@link commitGroup}. `job_ends` is read by its key, however small it looked when the plan was made. Whoever waited
- * for the reconciler must see what it made: no default of a role or a database may turn a statement's snapshot into one taken before.
- */
-export const acceptSettings = '-c enable_nestloop=off -c enable_seqscan=off -c default_transaction_isolation=read\\ committed'
+/** Settings of the sessions that run {@link statements}. `job_ends` is read by its key, however small it looked when the plan was made. */
+export const acceptSettings = '-c enable_nestloop=off -c enable_seqscan=off'

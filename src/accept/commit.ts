@@ -3,7 +3,7 @@ import type { ClientBase } from 'pg'
 import { boolArray, byteaArray, int8Array, textArray, timestamptz, timestamptzArray } from '../store/binary-array.ts'
 import type { DeliveryGroup } from '../types.ts'
 import type { PlannedDelivery } from '../route/plan.ts'
-import { endOf, type JobEnd } from '../route/job-end.ts'
+import { tellsEnd } from '../route/job-end.ts'
 import { statements, type Needs, type ResultRow } from './commit-statement.ts'
 import type { AcceptRow } from './row.ts'
 
@@ -47,19 +47,21 @@ export async function commitGroup(db: ClientBase, rows: readonly AcceptRow[], op
   const alone = rows.length === 1 && singles.length === 0 ? only : undefined
   const withoutDerived = options.withoutDerived ?? false
   const needed = neededFor(owed, singles)
-  const ends = needed === 'nothing' || withoutDerived ? [] : endsIn(rows)
-  const needs: Needs = { count: alone === undefined ? 'many' : 'one', owed: needed, ends: ends.length === 0 ? 'plain' : 'ends' }
+  const needs: Needs = {
+    ends: needed !== 'nothing' && rows.some(mayBeSuppressed) ? 'ends' : 'plain',
+    count: alone === undefined ? 'many' : 'one',
+    owed: needed,
+  }
   const { rows: found } = await db.query<ResultRow>({
     rowMode: 'array',
-    name: `accept ${needs.count} ${needs.owed} ${needs.ends}`,
-    text: statements[needs.count][needs.owed][needs.ends],
+    name: `accept ${needs.ends} ${needs.count} ${needs.owed}`,
+    text: statements[needs.ends][needs.count][needs.owed],
     values: [
       ...(alone === undefined ? eventColumns(rows, withoutDerived) : eventValues(alone, withoutDerived)),
       ...(needs.owed === 'nothing' ? [] : kindValues(owed)),
       ...(needs.owed === 'nothing' || needs.count === 'one' ? [] : [int8Array(owed.row), int8Array(owed.kind)]),
       ...(needs.owed === 'leased' || needs.owed === 'rows' ? [options.holder, options.leaseMs] : []),
       ...(needs.owed === 'rows' ? singleValues(singles) : []),
-      ...endValues(ends, needs.count),
     ],
   })
   return committedOf(found)
@@ -162,17 +164,9 @@ function eventColumns(rows: readonly AcceptRow[], withoutDerived: boolean): Buff
   ]
 }
 
-/** Of each row, where any of them tells one that may have been told by the reconciler. */
-function endsIn(rows: readonly AcceptRow[]): (JobEnd | undefined)[] {
-  const ends = rows.map(({ request, event }) => (request.scheme === 'reconciled' ? undefined : endOf(event)))
-  return ends.some((end) => end !== undefined) ? ends : []
-}
-
-function endValues(ends: readonly (JobEnd | undefined)[], count: Needs['count']): (string | Buffer | undefined)[] {
-  const [first] = ends
-  if (ends.length === 0) return []
-  if (count === 'one') return [first?.subject, first?.type]
-  return [textArray(ends.map((end) => end?.subject ?? null)), textArray(ends.map((end) => end?.type ?? null))]
+/** Whether the reconciler may have made an event of what this one tells. */
+function mayBeSuppressed({ request, event }: AcceptRow): boolean {
+  return tellsEnd(event) && request.scheme !== 'reconciled'
 }
 
 function kindValues({ kinds }: Owed): Buffer[] {
@@ -203,9 +197,11 @@ function committedOf(found: readonly ResultRow[]): Committed {
     // Events come first.
     if (row[0] !== null) {
       const n = Number(row[0]) - 1
-      committed.eventIds.set(n, row[1])
-      rowOf.set(row[1], n)
-      if (row[9] === false) committed.suppressed.add(n)
+      if (row[1] === null) committed.suppressed.add(n)
+      else {
+        committed.eventIds.set(n, row[1])
+        rowOf.set(row[1], n)
+      }
       continue
     }
     const [, , lease, rule, sink, createdAt, expiresAt, ids, events] = row

@@ -1,4 +1,5 @@
 /** Asks the API which batches have ended, and makes the events that never came. */
+import type { PoolClient } from 'pg'
 import { keepsOrder, type Config } from '../config/schema.ts'
 import { notifyBacklog } from '../deliver/notify.ts'
 import { listEndedBatches, type BatchEnd } from '../gemini/batches.ts'
@@ -7,7 +8,7 @@ import { readEvent } from '../route/event.ts'
 import type { Plan } from '../route/plan.ts'
 import type { Pool } from '../store/pool.ts'
 import type { JobEnd } from '../route/job-end.ts'
-import { endKey, knownEnds, makeEvents, spellingOf, type MadeEvent } from './make-events.ts'
+import { endKey, knownEnds, makeEvents, settledEnds, spellingOf, type KnownEnds, type MadeEvent } from './make-events.ts'
 
 export interface ReconcileOptions {
   rest: GeminiRest
@@ -63,9 +64,25 @@ export async function reconcile(options: ReconcileOptions): Promise<Reconciled> 
   })
   const ended = uniqueEnds(ends.filter(({ endedAt }) => endedAt >= since && endedAt.getTime() <= until))
 
-  const missing = await missingEnds(pool, source, ended)
-  const made = dryRun ? missing.length : await makeMissing(options, missing)
+  const missing = ended.length === 0 ? [] : missingOf(ended, await withClient(pool, (client) => knownEnds(client, source, since)))
+  const made = dryRun ? missing.length : await makeMissing(options, missing, since)
   return { since, ended: ended.length, made, there: ended.length - made, missing, unknownStates, unreadable }
+}
+
+function missingOf(ends: readonly BatchEnd[], { keys }: KnownEnds): BatchEnd[] {
+  return ends.filter((end) => !keys.has(endKey(jobEnd(end))))
+}
+
+async function withClient<T>(pool: Pool, work: (client: PoolClient) => Promise<T>): Promise<T> {
+  const client = await pool.connect()
+  try {
+    const result = await work(client)
+    client.release()
+    return result
+  } catch (error) {
+    client.release(true)
+    throw error
+  }
 }
 
 /** A list that changes while it is read may hold a batch twice. */
@@ -77,53 +94,36 @@ function jobEnd({ name, type }: BatchEnd): JobEnd {
   return { subject: name, type }
 }
 
-/** Nothing is locked for this: nearly always there is nothing to make. */
-async function missingEnds(pool: Pool, source: string, ends: readonly BatchEnd[]): Promise<BatchEnd[]> {
-  const client = await pool.connect()
-  try {
-    const missing: BatchEnd[] = []
-    for (const chunk of chunksOf(ends)) {
-      const known = await knownEnds(client, source, chunk.map(jobEnd))
-      missing.push(...chunk.filter((end) => !known.has(endKey(jobEnd(end)))))
-    }
-    client.release()
-    return missing
-  } catch (error) {
-    client.release(true)
-    throw error
-  }
-}
-
-async function makeMissing(
-  { pool, config, plan, source, progress, signal }: ReconcileOptions,
-  missing: readonly BatchEnd[],
-): Promise<number> {
-  if (missing.length === 0) return 0
-  const client = await pool.connect()
-  try {
+async function makeMissing(options: ReconcileOptions, found: readonly BatchEnd[], since: Date): Promise<number> {
+  const { pool, config, plan, source, progress, signal } = options
+  if (found.length === 0) return 0
+  const sinks = new Set<string>()
+  const all = await withClient(pool, async (client) => {
+    const known = await settledEnds(client, source, since)
+    const missing = missingOf(found, known)
     const spelled = await spellingOf(client, source)
-    const events = missing
-      .map((end) => madeEvent(end, { source, plan, id: spelled(end.name) }))
-      .toSorted((a, b) => (a.row.request.webhookId < b.row.request.webhookId ? -1 : 1))
+    const events = missing.map((end) => madeEvent(end, { source, plan, id: spelled(end.name) })).toSorted(byWebhookId)
     let made = 0
     for (const chunk of chunksOf(events)) {
       signal?.throwIfAborted()
-      made += await makeEvents(client, chunk, {
+      made += await makeEvents(client, source, chunk, known, {
         holder: '',
         leaseMs: 0,
         horizonMs: (sink) => config.sinks[sink]?.retry.horizon ?? 0,
         ordered: (sink) => keepsOrder(config.sinks[sink]),
         leased: () => false,
       })
+      for (const { row } of chunk) for (const { sink } of row.owed) sinks.add(sink)
       progress?.(`${made} events made`)
     }
-    client.release()
-    await notifyBacklog(pool, [...new Set(events.flatMap(({ row }) => row.owed.map(({ sink }) => sink)))])
     return made
-  } catch (error) {
-    client.release(true)
-    throw error
-  }
+  })
+  await notifyBacklog(pool, [...sinks])
+  return all
+}
+
+function byWebhookId({ row: a }: MadeEvent, { row: b }: MadeEvent): number {
+  return a.request.webhookId < b.request.webhookId ? -1 : 1
 }
 
 /** As its webhook would have told it, with an identity that no other end has. */

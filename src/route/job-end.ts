@@ -17,6 +17,10 @@ const endOfType: ReadonlyMap<string, BatchEndType> = new Map([
   ['batch.completed', 'batch.succeeded'],
 ])
 
+export function tellsEnd({ type }: Pick<RelayEvent, 'type'>): boolean {
+  return endOfType.has(type)
+}
+
 const prefix = 'batches/'
 
 /** @returns undefined for an event that tells no such end */
@@ -32,4 +36,10 @@ export function fullName(subject: string): string {
 
 export function bareName(subject: string): string {
   return subject.startsWith(prefix) ? subject.slice(prefix.length) : subject
+}
+
+/** Every way in which an event may tell this end. */
+export function spellingsOf({ subject, type }: JobEnd): { subject: string; type: string }[] {
+  const types = [...endOfType].flatMap(([spelled, end]) => (end === type ? [spelled] : []))
+  return [subject, bareName(subject)].flatMap((spelled) => types.map((one) => ({ subject: spelled, type: one })))
 }

@@ -22,8 +22,11 @@ export interface PoolOptions {
 /** A statement whose server went silent is given up this long after the server should have ended it. */
 const silenceMs = 2_000
 
-/** A 2xx is a promise: no role or database default may turn the commit behind it asynchronous. */
-const ourSettings = '-c synchronous_commit=on -c timezone=UTC'
+/**
+ * A 2xx is a promise: no role or database default may turn the commit behind it asynchronous. Nor may one turn the snapshot of a statement into
+ * one taken before it waited for a lock: see reconcile/make-events.ts.
+ */
+const ourSettings = '-c synchronous_commit=on -c timezone=UTC -c default_transaction_isolation=read\\ committed'
 
 export function createPool({ url, part, max, statementTimeoutMs, lockTimeoutMs, settings = '', log }: PoolOptions): Pool {
   const pool = new pg.Pool({

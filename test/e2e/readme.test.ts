@@ -9,6 +9,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { loadConfig } from '../../src/config/load.ts'
 import { failureRetryable, refusalStatus } from '../../src/errors.ts'
 import { createTestDatabase, type TestDatabase } from '../setup/database.ts'
+import { emulate, type TestEmulator } from '../setup/emulator.ts'
 import { binary, spawnRelay, writeConfig, type RelayProcess } from '../setup/relay-process.ts'
 import { eventually, secret } from '../setup/sender.ts'
 
@@ -259,16 +260,19 @@ describe("the operator's commands", () => {
   let database: TestDatabase
   let relay: RelayProcess
   let config: ReturnType<typeof writeConfig>
+  let emulator: TestEmulator
   let env: Record<string, string>
 
   beforeAll(async () => {
     database = await createTestDatabase()
+    emulator = await emulate()
     // The README's example, whose sinks lead nowhere here except to the table.
     const yaml = block('README.md', 'yaml', 'retention:')
       .replaceAll(/\$\{file:[^}]*\}/g, '${SLACK_BOT_TOKEN}')
       .replace(/dynamic: .*/, '')
     config = writeConfig(yaml)
-    env = { ...made, DATABASE_URL: database.url, RELAY_CONFIG: config.file }
+    const gemini = { GEMINI_API_KEY: 'any-key-will-do', GOOGLE_GEMINI_BASE_URL: emulator.url }
+    env = { ...made, ...gemini, DATABASE_URL: database.url, RELAY_CONFIG: config.file }
     relay = await spawnRelay({ yaml, env: { ...env, PORT: '0' } })
     env = { ...env, PORT: new URL(relay.url).port }
     await shell('gemini-relay send batch.failed --id msg_123', env)
@@ -276,6 +280,7 @@ describe("the operator's commands", () => {
 
   afterAll(async () => {
     await relay?.stop()
+    await emulator?.stop()
     config?.remove()
     await database?.drop()
   })

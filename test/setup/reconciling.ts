@@ -1,9 +1,10 @@
 /** An emulator with batches, and a relay's configuration that reconciles with it. */
+import pg from 'pg'
+import { startReceiver, type Receiver } from '../sinks/receiver.ts'
 import { createTestDatabase } from './database.ts'
 import { emulate, sdks, type TestEmulator } from './emulator.ts'
 import { createEmissions, type Ran } from './emissions.ts'
 import { writeConfig } from './relay-process.ts'
-import pg from 'pg'
 
 export interface NewBatch {
   end?: 'succeeded' | 'failed' | 'cancelled' | 'expired'
@@ -22,6 +23,8 @@ export interface ReconcilingOptions {
 
 export interface Reconciling {
   emulator: TestEmulator
+  /** What the sink `forward` got. */
+  receiver: Receiver
   database: { url: string }
   db: pg.Pool
   /** Of a relay, with the secret of the webhook that is registered. */
@@ -38,7 +41,7 @@ export interface Reconciling {
   close: () => Promise<void>
 }
 
-/** Two sinks that can be counted: a table, and another one whose rows are never overwritten. */
+/** Two sinks: a table, and a receiver that counts. */
 const base = `
 server: { host: 127.0.0.1, port: 0 }
 database: { url: "\${DATABASE_URL}" }
@@ -49,18 +52,19 @@ sources:
     dynamic: { jwks_uri: "\${JWKS_URI}", audience: gemini-relay-emulator }
 sinks:
   jobs: { type: table, table: jobs, key: [job], create: true, columns: { job: event.subject, type: event.type, scheme: event.scheme } }
-  log: { type: table, table: arrivals, key: [id], create: true, columns: { id: event.webhook_id, job: event.subject } }
+  forward: { type: http, url: "\${RECEIVER}", allow_private: true }
 `
 
 const rules = `
 rules:
-  - { name: ends, when: { type: batch.* }, to: [jobs, log] }
+  - { name: ends, when: { type: batch.* }, to: [jobs, forward] }
 `
 
 export async function startReconciling({ yaml = '', apiKey }: ReconcilingOptions = {}): Promise<Reconciling> {
   const database = await createTestDatabase()
   const db = new pg.Pool({ connectionString: database.url, max: 4 })
   const emulator = await emulate(apiKey === undefined ? {} : { apiKey })
+  const receiver = await startReceiver()
   const key = apiKey ?? 'test-key'
   const { webhooks } = sdks['3.x'](emulator.url, key)
   const webhook = await webhooks.create({
@@ -73,6 +77,7 @@ export async function startReconciling({ yaml = '', apiKey }: ReconcilingOptions
       DATABASE_URL: database.url,
       SECRET: webhook.new_signing_secret ?? '',
       JWKS_URI: emulator.jwksUri,
+      RECEIVER: `http://127.0.0.1:${receiver.port}/`,
       GEMINI_API_KEY: key,
       GOOGLE_GEMINI_BASE_URL: emulator.url,
     },
@@ -95,6 +100,7 @@ export async function startReconciling({ yaml = '', apiKey }: ReconcilingOptions
 
   return {
     emulator,
+    receiver,
     database,
     db,
     config,
@@ -119,6 +125,7 @@ export async function startReconciling({ yaml = '', apiKey }: ReconcilingOptions
       await emissions.close()
       written.remove()
       await emulator.stop()
+      await receiver.close()
       await db.end()
       await database.drop()
     },
