@@ -48,7 +48,7 @@ export async function commitGroup(db: ClientBase, rows: readonly AcceptRow[], op
   const withoutDerived = options.withoutDerived ?? false
   const needed = neededFor(owed, singles)
   const needs: Needs = {
-    ends: needed !== 'nothing' && rows.some(mayBeSuppressed) ? 'ends' : 'plain',
+    ends: needed !== 'nothing' && rows.some(({ event }) => tellsEnd(event)) ? 'ends' : 'plain',
     count: alone === undefined ? 'many' : 'one',
     owed: needed,
   }
@@ -162,11 +162,6 @@ function eventColumns(rows: readonly AcceptRow[], withoutDerived: boolean): Buff
     byteaArray(rows.map(({ request }) => request.body)),
     byteaArray(rows.map(({ request }) => derived(metadataBytes(request.claimsMetadata)))),
   ]
-}
-
-/** Whether the reconciler may have made an event of what this one tells. */
-function mayBeSuppressed({ request, event }: AcceptRow): boolean {
-  return tellsEnd(event) && request.scheme !== 'reconciled'
 }
 
 function kindValues({ kinds }: Owed): Buffer[] {
