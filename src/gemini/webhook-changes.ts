@@ -12,6 +12,7 @@ import {
   closeIntent,
   deleteEndpoint,
   exclusively,
+  intentAgeMs,
   listEndpoints,
   listIntents,
   openIntent,
@@ -21,7 +22,7 @@ import {
 } from '../store/webhooks.ts'
 import { decodeSecret } from '../verify/secrets.ts'
 import { GeminiApiError } from './api-error.ts'
-import { revocations, type GeminiWebhook, type Revocation, type WebhookService } from './webhook-service.ts'
+import { callLimitMs, revocations, type GeminiWebhook, type Revocation, type WebhookService } from './webhook-service.ts'
 
 export interface WebhookChanges {
   /** @param declared the name of the declaration it is of */
@@ -55,6 +56,8 @@ const previousForMs: Record<Revocation, number> = { after_h24: 86_400_000, immed
 
 /** No relay takes an intent for unknown longer than `believedMs`: after this every one answers 503 instead of 400. */
 const knownEverywhereMs = believedMs + 200
+
+const lookAgainMs = 1_000
 
 /** Of a change that somebody else makes: each call takes seconds at most, and a declaration of many takes several. */
 const waitMs = 60_000
@@ -124,9 +127,7 @@ function changesOf({ service, pool, encryption }: WebhookChangesOptions): Webhoo
   }
 
   async function healCreation(intent: Extract<Intent, { kind: 'create' }>): Promise<string> {
-    const ours = new Set([...intent.known, ...(await listEndpoints(pool)).map(({ id }) => id)])
-    const made = (await service.list()).filter(({ id, uri }) => uri === intent.uri && !ours.has(id))
-    const [newest] = made.toSorted((a, b) => ((a.create_time ?? '') < (b.create_time ?? '') ? 1 : -1))
+    const newest = await findMade(intent)
     if (newest === undefined) {
       await close(intent.id)
       return `a webhook for ${intent.uri} was about to be made, and was not`
@@ -135,6 +136,18 @@ function changesOf({ service, pool, encryption }: WebhookChangesOptions): Webhoo
     const secret = await service.rotate(newest.id, 'immediately')
     await store(intent.id, { id: newest.id, source: intent.source, name: intent.declared }, secret, 0)
     return `webhook ${newest.id} of source ${intent.source} was made without its secret being kept: it has a new one`
+  }
+
+  /** Where it is not there yet, the call may still be on its way: who sent it is dead, and nobody called it back. */
+  async function findMade(intent: Extract<Intent, { kind: 'create' }>): Promise<GeminiWebhook | undefined> {
+    for (;;) {
+      const age = await intentAgeMs(pool, intent.id)
+      const ours = new Set([...intent.known, ...(await listEndpoints(pool)).map(({ id }) => id)])
+      const made = (await service.list()).filter(({ id, uri }) => uri === intent.uri && !ours.has(id))
+      const [newest] = made.toSorted((a, b) => ((a.create_time ?? '') < (b.create_time ?? '') ? 1 : -1))
+      if (newest !== undefined || age > knownEverywhereMs + callLimitMs) return newest
+      await sleep(lookAgainMs)
+    }
   }
 
   /** At once: a secret without its webhook is one that nobody ends any more. */

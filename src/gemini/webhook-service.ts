@@ -48,7 +48,7 @@ export interface WebhookService {
 }
 
 /** The SDK makes five tries over about seven seconds; each may take so long, in milliseconds. */
-const timeoutMs = 20_000
+export const callLimitMs = 20_000
 
 /** Where a lost answer would leave a secret that nobody knows, a second try would leave two. */
 const once = { maxRetries: 0 }
@@ -56,7 +56,7 @@ const once = { maxRetries: 0 }
 export async function createWebhookService({ apiKey, baseUrl }: GeminiAccess): Promise<WebhookService> {
   // A fifth of a second to load, and most of what the relay does needs none of it.
   const { GoogleGenAI } = await import('@google/genai')
-  const { webhooks } = new GoogleGenAI({ apiKey, httpOptions: { baseUrl, timeout: timeoutMs } })
+  const { webhooks } = new GoogleGenAI({ apiKey, httpOptions: { baseUrl, timeout: callLimitMs } })
 
   return {
     create: (input) =>

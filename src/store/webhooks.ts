@@ -52,6 +52,15 @@ export async function openIntent(db: Db, intent: WithoutId<Intent>): Promise<str
   return row.id
 }
 
+/** Milliseconds since it was opened, by Postgres' clock. */
+export async function intentAgeMs(db: Db, id: string): Promise<number> {
+  const { rows } = await db.query<{ ms: number }>(
+    `select date_part('epoch', clock_timestamp() - opened_at) * 1000 as ms from gemini_relay.webhook_intents where id = $1`,
+    [id],
+  )
+  return rows[0]?.ms ?? Infinity
+}
+
 export async function closeIntent(db: Db, id: string): Promise<void> {
   await db.query('delete from gemini_relay.webhook_intents where id = $1', [id])
 }

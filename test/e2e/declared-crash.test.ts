@@ -84,6 +84,9 @@ async function attempted({ gemini }: DeclaredRig, times: number): Promise<unknow
   )
 }
 
+/** Several run at once, each of several processes. */
+const limitMs = 180_000
+
 const calls = {
   create: /^POST .*\/webhooks$/,
   rotate: /^POST .*:rotateSigningSecret$/,
@@ -95,6 +98,8 @@ describe('killed around a call', () => {
   it.concurrent.each([
     ['nothing', 'create', 'before'],
     ['nothing', 'create', 'after'],
+    // It was on its way when the process died.
+    ['nothing', 'create', 'until later'],
     ['found', 'update', 'before'],
     ['found', 'update', 'after'],
     ['found', 'rotate', 'before'],
@@ -102,11 +107,14 @@ describe('killed around a call', () => {
     ['gone', 'create', 'after'],
     ['renamed', 'delete', 'before'],
     ['renamed', 'delete', 'after'],
-  ] as const)('where there is %s: at %s, %s it', (beginning, call, when) =>
-    from(beginning, async (rig) => {
-      await rig.runAndKill(['apply', '--prune'], () => rig.proxy.hold(calls[call], when))
-      await converges(rig)
-    }),
+  ] as const)(
+    'where there is %s: at %s, %s it',
+    (beginning, call, when) =>
+      from(beginning, async (rig) => {
+        await rig.runAndKill(['apply', '--prune'], () => rig.proxy.hold(calls[call], when))
+        await converges(rig)
+      }),
+    limitMs,
   )
 })
 
@@ -126,15 +134,18 @@ describe('killed in the store', () => {
     ['found', 'to store the secret'],
     ['gone', 'to note that a webhook is ours'],
     ['gone', 'to store the secret'],
-  ] as const)('where there is %s: as it is about %s', (beginning, statement) =>
-    from(beginning, async (rig) => {
-      const unlock = await lock(rig, locks[statement])
-      await rig.runAndKill(['apply'], () => waiting(rig))
-      // Else it goes on with this one statement, as if the process had died a moment later.
-      await readRows(rig.db, `select pg_terminate_backend(pid) from ${waitingBackends}`)
-      await unlock()
-      await converges(rig)
-    }),
+  ] as const)(
+    'where there is %s: as it is about %s',
+    (beginning, statement) =>
+      from(beginning, async (rig) => {
+        const unlock = await lock(rig, locks[statement])
+        await rig.runAndKill(['apply'], () => waiting(rig))
+        // Else it goes on with this one statement, as if the process had died a moment later.
+        await readRows(rig.db, `select pg_terminate_backend(pid) from ${waitingBackends}`)
+        await unlock()
+        await converges(rig)
+      }),
+    limitMs,
   )
 })
 

@@ -6,14 +6,21 @@ export interface HoldingProxy {
   url: string
   /** `POST /v1beta/webhooks`, in order, without what only reads. */
   changes: string[]
-  /** The first call from now on that matches is held for ever. @returns when it is */
-  hold: (what: RegExp, when: 'before' | 'after') => Promise<void>
+  /**
+   * The first call from now on that matches is held: for ever, or until two more calls that read were answered.
+   *
+   * @returns when it is
+   */
+  hold: (what: RegExp, when: Held) => Promise<void>
   stop: () => void
 }
 
+export type Held = 'before' | 'after' | 'until later'
+
 export async function holdingProxy(target: string): Promise<HoldingProxy> {
   const changes: string[] = []
-  let holding: { what: RegExp; when: 'before' | 'after'; held: () => void } | undefined
+  let holding: { what: RegExp; when: Held; held: () => void } | undefined
+  let late: { readsFirst: number; go: () => void } | undefined
 
   function forward(call: IncomingMessage, body: Buffer, answered: (status: number, answer: Buffer) => void): void {
     const { method, headers } = call
@@ -29,10 +36,12 @@ export async function holdingProxy(target: string): Promise<HoldingProxy> {
     if (call.method !== 'GET') changes.push(name)
     const { what, when, held } = holding?.what.test(name) ? holding : {}
     if (what !== undefined) holding = undefined
-    if (when === 'before') return held?.()
+    if (when === 'until later') late = { readsFirst: 2, go: () => forward(call, body, () => {}) }
+    if (when === 'before' || when === 'until later') return held?.()
     forward(call, body, (status, answer) => {
       if (when === 'after') return held?.()
       response.writeHead(status, { 'content-type': 'application/json' }).end(answer)
+      if (call.method === 'GET' && late !== undefined && --late.readsFirst === 0) late.go()
     })
   }
 
