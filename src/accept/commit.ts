@@ -99,7 +99,10 @@ interface Single {
   dead: { code: string; message: string } | undefined
 }
 
-function sortOwed(rows: readonly AcceptRow[], { leased, horizonMs, ordered }: CommitOptions): { owed: Owed; singles: Single[] } {
+function sortOwed(
+  rows: readonly AcceptRow[],
+  { leased, horizonMs, ordered, withoutDerived }: CommitOptions,
+): { owed: Owed; singles: Single[] } {
   const owed: Owed = { kinds: [], row: [], kind: [] }
   const singles: Single[] = []
   // By identity: a plan gives the same object for the same rule and sink.
@@ -112,7 +115,9 @@ function sortOwed(rows: readonly AcceptRow[], { leased, horizonMs, ordered }: Co
         continue
       }
       if (ordered(sink)) {
-        singles.push({ row: n + 1, rule, sink, subject: row.event.subject, horizonMs: horizonMs(sink), dead: undefined })
+        // As a replay has it, which finds no subject in the store.
+        const subject = withoutDerived ? row.request.webhookId : row.event.subject
+        singles.push({ row: n + 1, rule, sink, subject, horizonMs: horizonMs(sink), dead: undefined })
         continue
       }
       const isLeased = leased(n, position)

@@ -24,9 +24,10 @@ const silenceMs = 2_000
 
 /**
  * A 2xx is a promise: no role or database default may turn the commit behind it asynchronous. Nor may one turn the snapshot of a statement into
- * one taken before it waited for a lock: see reconcile/make-events.ts.
+ * one taken before it waited for a lock: see reconcile/make-events.ts. Statements are short: compiling one (where `enable_nestloop=off` makes
+ * it look dear) takes longer than running it.
  */
-const ourSettings = '-c synchronous_commit=on -c timezone=UTC -c default_transaction_isolation=read\\ committed'
+const ourSettings = '-c synchronous_commit=on -c timezone=UTC -c default_transaction_isolation=read\\ committed -c jit=off'
 
 export function createPool({ url, part, max, statementTimeoutMs, lockTimeoutMs, settings = '', log }: PoolOptions): Pool {
   const pool = new pg.Pool({

@@ -58,6 +58,15 @@ describe('order: subject', () => {
     expect(mostUnderWay).toBe(1)
   })
 
+  it('takes an event whose subject Postgres refused for a job of its own, also when it is replayed', async () => {
+    const relay = await forwarding.start(ordered)
+    await forwarding.db().query(`alter table gemini_relay.events add constraint odd check (subject <> 'odd')`)
+    await send(relay, 'odd_1', { id: 'odd' })
+    await eventually(forwarding.deliveries, allAre('delivered'))
+    const { rows } = await forwarding.db().query(`select subject from gemini_relay.delivery_rows`)
+    expect(rows).toEqual([{ subject: 'odd_1' }])
+  })
+
   it('lets a job that is stuck hold back only itself, however much waits behind it', async () => {
     forwarding.receiver().respond((response, request) => {
       if (jobOf(request) === 'job_stuck') answerWith(500)(response, request)
