@@ -90,7 +90,8 @@ const limitMs = 180_000
 const calls = {
   create: /^POST .*\/webhooks$/,
   rotate: /^POST .*:rotateSigningSecret$/,
-  update: /^PATCH /,
+  update: /^PATCH .*update_mask=subscribed_events/,
+  enable: /^PATCH .*update_mask=state/,
   delete: /^DELETE /,
 }
 
@@ -104,6 +105,8 @@ describe('killed around a call', () => {
     ['found', 'update', 'after'],
     ['found', 'rotate', 'before'],
     ['found', 'rotate', 'after'],
+    ['found', 'enable', 'before'],
+    ['found', 'enable', 'after'],
     ['gone', 'create', 'after'],
     ['renamed', 'delete', 'before'],
     ['renamed', 'delete', 'after'],

@@ -146,6 +146,7 @@ describe('gemini-relay init --gemini', () => {
       stderr: expect.stringContaining('mine.yaml exists, and is not written over'),
     })
     expect(readFileSync(file, 'utf8')).toBe('sources: {}\n')
+    expect(existsSync(join(directory, 'secrets'))).toBe(false)
   })
 })
 

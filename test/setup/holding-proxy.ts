@@ -32,7 +32,7 @@ export async function holdingProxy(target: string): Promise<HoldingProxy> {
   }
 
   function handle(call: IncomingMessage, response: ServerResponse, body: Buffer): void {
-    const name = `${call.method} ${call.url?.split('?')[0]}`
+    const name = `${call.method} ${call.url}`
     if (call.method !== 'GET') changes.push(name)
     const { what, when, held } = holding?.what.test(name) ? holding : {}
     if (what !== undefined) holding = undefined
