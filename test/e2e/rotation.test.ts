@@ -10,9 +10,9 @@ const perSecond = 500
 
 it(
   'rotates with both behaviours under load: no delivery is refused for good, and none of a revoked secret is taken',
-  async () => {
+  async (test) => {
     // Fast enough that a retry after a 503 comes within the second, slow enough that a day stays a day.
-    const managed = await manageRelay({ speed: 10 })
+    const managed = await manageRelay(test, { speed: 10 })
     const relay = await managed.serve()
     const { id, secret: first } = await managed.create(relay.hook)
     const before = Date.now()

@@ -28,9 +28,9 @@ async function dumpOf({ db }: ManagedRelay): Promise<string> {
   return all.map(({ row }) => row).join('\n')
 }
 
-describe('webhooks create', () => {
-  it('makes the webhook, and a running relay takes what its secret signs within a second', async () => {
-    const managed = await manageRelay()
+describe.concurrent('webhooks create', () => {
+  it('makes the webhook, and a running relay takes what its secret signs within a second', async (test) => {
+    const managed = await manageRelay(test)
     const relay = await managed.serve()
     expect((await fetch(`${relay.url}/readyz`)).status).toBe(503)
     const { code, stdout } = await managed.webhooks(['create', '--uri', relay.hook, '--name', 'first', '--json'])
@@ -49,8 +49,8 @@ describe('webhooks create', () => {
     expect((await fetch(`${relay.url}/readyz`)).status).toBe(200)
   })
 
-  it('shows the secret where it is asked to, and keeps it in no other place that can be read', async () => {
-    const managed = await manageRelay()
+  it('shows the secret where it is asked to, and keeps it in no other place that can be read', async (test) => {
+    const managed = await manageRelay(test)
     const relay = await managed.serve()
     const { id, secret } = await managed.create(relay.hook)
     const next = await managed.rotate(id)
@@ -71,7 +71,7 @@ describe('webhooks create', () => {
     expect(await dumpOf(managed)).not.toContain(managed.env.RELAY_ENCRYPTION_KEY)
   })
 
-  it('subscribes to what the rules want, where nothing else is said', async () => {
+  it('subscribes to what the rules want, where nothing else is said', async (test) => {
     const yaml = `
 sinks: { trace: { type: log } }
 rules:
@@ -79,7 +79,7 @@ rules:
   - { name: elsewhere, when: { type: video.generated, source: other }, to: [trace] }
   - { name: maybe, when: { type: interaction.f* }, if: "event.data.id == 'x'", to: [trace] }
 `
-    const managed = await manageRelay({ yaml })
+    const managed = await manageRelay(test, { yaml })
     await managed.serve()
     const { stdout } = await managed.webhooks(['create', '--uri', 'https://relay.example.com/', '--json'])
     expect(JSON.parse(stdout)).toMatchObject({
@@ -87,8 +87,8 @@ rules:
     })
   })
 
-  it('says what is wrong before anything is made', async () => {
-    const managed = await manageRelay()
+  it('says what is wrong before anything is made', async (test) => {
+    const managed = await manageRelay(test)
     const uri = ['create', '--uri', 'https://relay.example.com/']
     const refused = async (args: readonly string[], env: Record<string, string>) => {
       const { code, stderr } = await managed.webhooks(args, env)
@@ -114,9 +114,9 @@ rules:
   })
 })
 
-describe('webhooks list, get, update, delete', () => {
-  it('need the API alone, and show every field', async () => {
-    const { emulator, sdk } = await manageRelay()
+describe.concurrent('webhooks list, get, update, delete', () => {
+  it('need the API alone, and show every field', async (test) => {
+    const { emulator, sdk } = await manageRelay(test)
     const env = { GEMINI_API_KEY: 'k', GOOGLE_GEMINI_BASE_URL: emulator.url }
     const webhooks = (...args: string[]) => cli(['webhooks', ...args], env)
     expect((await webhooks('list')).stdout).toBe('the project has no webhooks\n')
@@ -156,16 +156,16 @@ describe('webhooks list, get, update, delete', () => {
     expect([unknown.code, unknown.stderr]).toEqual([1, expect.stringMatching(/answered 404: .*nothing.* was not found/)])
   })
 
-  it('go through all pages of a long list', async () => {
-    const { emulator, sdk } = await manageRelay()
+  it('go through all pages of a long list', async (test) => {
+    const { emulator, sdk } = await manageRelay(test)
     // The emulator has at most 1,000, which is one page: the second is empty of webhooks and full of a token.
     for (let n = 0; n < 60; n++) await sdk().webhooks.create({ uri: 'https://relay.example.com/', subscribed_events: ['a.b'] })
     const { stdout } = await cli(['webhooks', 'list', '--json'], { GEMINI_API_KEY: 'k', GOOGLE_GEMINI_BASE_URL: emulator.url })
     expect(JSON.parse(stdout)).toHaveLength(60)
   })
 
-  it('tells the errors of the API, and the key in none of them', async () => {
-    const { emulator, env, webhooks } = await manageRelay()
+  it('tells the errors of the API, and the key in none of them', async (test) => {
+    const { emulator, env, webhooks } = await manageRelay(test)
     const key = 'AIza-very-private'
     await emulator.steer('POST', '/faults', { kind: 'api_error', status: 403, times: 1 })
     const refused = await webhooks(['list'], { GEMINI_API_KEY: key })
@@ -177,8 +177,8 @@ describe('webhooks list, get, update, delete', () => {
     expect(env.GEMINI_API_KEY).not.toBe(key)
   })
 
-  it('deletes a webhook, and trusts its secret no more', async () => {
-    const managed = await manageRelay()
+  it('deletes a webhook, and trusts its secret no more', async (test) => {
+    const managed = await manageRelay(test)
     const relay = await managed.serve()
     const { id, secret } = await managed.create(relay.hook)
     expect(await statusOf(relay.hook, secret)).toBe(200)
@@ -193,9 +193,9 @@ describe('webhooks list, get, update, delete', () => {
   })
 })
 
-describe('webhooks rotate', () => {
-  it('has both secrets live for a day, and after a day the new one alone', async () => {
-    const managed = await manageRelay()
+describe.concurrent('webhooks rotate', () => {
+  it('has both secrets live for a day, and after a day the new one alone', async (test) => {
+    const managed = await manageRelay(test)
     const relay = await managed.serve()
     const { id, secret } = await managed.create(relay.hook)
     const next = await managed.rotate(id)
@@ -217,8 +217,8 @@ describe('webhooks rotate', () => {
     expect(await statusOf(relay.hook, next)).toBe(200)
   })
 
-  it('revokes at once where it is told to: for a minute the old one is asked to come again, then it is refused', async () => {
-    const managed = await manageRelay()
+  it('revokes at once where it is told to: for a minute the old one is asked to come again, then it is refused', async (test) => {
+    const managed = await manageRelay(test)
     const relay = await managed.serve()
     const { id, secret } = await managed.create(relay.hook)
     const next = await managed.rotate(id, '--revoke', 'immediately')
@@ -235,8 +235,8 @@ describe('webhooks rotate', () => {
     )
   })
 
-  it('takes over a webhook that was made elsewhere, and says when there is none', async () => {
-    const managed = await manageRelay()
+  it('takes over a webhook that was made elsewhere, and says when there is none', async (test) => {
+    const managed = await manageRelay(test)
     const relay = await managed.serve()
     const { id = '' } = await managed.sdk().webhooks.create({ uri: relay.hook, subscribed_events: ['batch.failed'] })
     const secret = await managed.rotate(id, '--revoke', 'immediately')
@@ -249,8 +249,8 @@ describe('webhooks rotate', () => {
     expect((await managed.db.query('select from gemini_relay.webhook_intents')).rowCount).toBe(0)
   })
 
-  it('waits for another change that is under way', async () => {
-    const managed = await manageRelay()
+  it('waits for another change that is under way', async (test) => {
+    const managed = await manageRelay(test)
     const relay = await managed.serve()
     const { id } = await managed.create(relay.hook)
     const secrets = await Promise.all([managed.rotate(id), managed.rotate(id), managed.rotate(id)])
@@ -262,10 +262,10 @@ describe('webhooks rotate', () => {
   })
 })
 
-describe('a change that did not end', () => {
-  it('leaves an intent, while which unknown signatures are answered 503, until it is healed by rotating again', async () => {
+describe.concurrent('a change that did not end', () => {
+  it('leaves an intent, while which unknown signatures are answered 503, until it is healed by rotating again', async (test) => {
     // What is answered 503 comes again after half a minute of the emulator's time.
-    const managed = await manageRelay({ speed: 10 })
+    const managed = await manageRelay(test, { speed: 10 })
     const relay = await managed.serve()
     const { id, secret } = await managed.create(relay.hook)
     // The answer with the secret never comes: Gemini has rotated, and nobody knows to what.
@@ -293,8 +293,8 @@ describe('a change that did not end', () => {
     )
   })
 
-  it('is healed by a running relay that has the key of the API', async () => {
-    const managed = await manageRelay()
+  it('is healed by a running relay that has the key of the API', async (test) => {
+    const managed = await manageRelay(test)
     const relay = await managed.serve()
     const { id } = await managed.create(relay.hook)
     await managed.db.query(
@@ -314,8 +314,8 @@ describe('a change that did not end', () => {
     )
   })
 
-  it('of a webhook that was made without its secret being kept, gives it a new one', async () => {
-    const managed = await manageRelay()
+  it('of a webhook that was made without its secret being kept, gives it a new one', async (test) => {
+    const managed = await manageRelay(test)
     const relay = await managed.serve()
     await managed.db.query(`insert into gemini_relay.webhook_intents (source, uri, known) values ('gemini', $1, '{}')`, [
       relay.hook,
@@ -344,9 +344,9 @@ describe('a change that did not end', () => {
   })
 })
 
-describe('the encryption key', () => {
-  it('that is another one is a clear error at start and for every change, and the right one restores', async () => {
-    const managed = await manageRelay()
+describe.concurrent('the encryption key', () => {
+  it('that is another one is a clear error at start and for every change, and the right one restores', async (test) => {
+    const managed = await manageRelay(test)
     const first = await managed.serve()
     const { id, secret } = await managed.create(first.hook)
     await first.stop()
@@ -362,8 +362,8 @@ describe('the encryption key', () => {
     expect(await statusOf(restored.hook, secret)).toBe(200)
   })
 
-  it('is changed without a gap: both, then a new encryption of all, then the new one alone', async () => {
-    const managed = await manageRelay()
+  it('is changed without a gap: both, then a new encryption of all, then the new one alone', async (test) => {
+    const managed = await manageRelay(test)
     const old = managed.env.RELAY_ENCRYPTION_KEY ?? ''
     const relay = await managed.serve()
     const { secret } = await managed.create(relay.hook)
@@ -380,8 +380,8 @@ describe('the encryption key', () => {
     expect(await statusOf(third.hook, secret)).toBe(200)
   })
 
-  it('opens no row that was changed or moved to another webhook', async () => {
-    const managed = await manageRelay()
+  it('opens no row that was changed or moved to another webhook', async (test) => {
+    const managed = await manageRelay(test)
     const relay = await managed.serve()
     await managed.create(relay.hook)
     await relay.stop()

@@ -1,7 +1,7 @@
 /** A relay whose secrets are managed, an emulator as its Gemini, and the commands that change both. */
 import { randomBytes } from 'node:crypto'
 import pg from 'pg'
-import { onTestFinished } from 'vitest'
+import type { TestContext } from 'vitest'
 import { cli, type Ran } from './cli.ts'
 import { createTestDatabase } from './database.ts'
 import { emulate, sdks, type TestEmulator } from './emulator.ts'
@@ -29,8 +29,11 @@ sinks: { trace: { type: log } }
 rules: [{ name: everything, to: [trace] }]
 `
 
-/** All of it is gone after the test. */
-export async function manageRelay(options: { speed?: number; yaml?: string } = {}): Promise<ManagedRelay> {
+/** All of it is gone after the test, which may run beside others: it passes its own context. */
+export async function manageRelay(
+  { onTestFinished }: Pick<TestContext, 'onTestFinished'>,
+  options: { speed?: number; yaml?: string } = {},
+): Promise<ManagedRelay> {
   const database = await createTestDatabase()
   onTestFinished(() => database.drop())
   const emulator = await emulate({ speed: options.speed ?? 1 })
