@@ -3,7 +3,6 @@
  * the end of the intent in one transaction after it. What a process that died has left open is healed by rotating again.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { ClientBase } from 'pg'
 import type { Encryption } from '../encryption.ts'
 import { RelayError } from '../errors.ts'
 import type { Pool } from '../store/pool.ts'
@@ -20,6 +19,7 @@ import {
   type Endpoint,
   type Intent,
 } from '../store/webhooks.ts'
+import { inTransaction } from '../store/transaction.ts'
 import { decodeSecret } from '../verify/secrets.ts'
 import { GeminiApiError } from './api-error.ts'
 import { callLimitMs, revocations, type GeminiWebhook, type Revocation, type WebhookService } from './webhook-service.ts'
@@ -193,19 +193,6 @@ function changesOf({ service, pool, encryption }: WebhookChangesOptions): Webhoo
         done.push(await (intent.kind === 'create' ? healCreation(intent) : healRotation(intent)))
       return done
     },
-  }
-}
-
-async function inTransaction(pool: Pool, work: (client: ClientBase) => Promise<void>): Promise<void> {
-  const client = await pool.connect()
-  try {
-    await client.query('begin')
-    await work(client)
-    await client.query('commit')
-    client.release()
-  } catch (error) {
-    client.release(true)
-    throw error
   }
 }
 

@@ -4,6 +4,7 @@ import { messageOf } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { int8Array } from './binary-array.ts'
 import type { Pool } from './pool.ts'
+import { inTransaction } from './transaction.ts'
 
 /** Small enough that no other statement waits for its locks noticeably. */
 const batchSize = 500
@@ -60,19 +61,12 @@ export async function pruneBatch(pool: Pool, retentionMs: number, after = '0'): 
   return { events: await deleteEvents(pool, old), next: rows.at(-1)?.id }
 }
 
-async function deleteEvents(pool: Pool, events: readonly { id: string }[]): Promise<number> {
-  const client = await pool.connect()
-  try {
-    await client.query('begin')
+function deleteEvents(pool: Pool, events: readonly { id: string }[]): Promise<number> {
+  return inTransaction(pool, async (client) => {
     const { rows } = await client.query<{ id: string }>(lockOld, [int8Array(events.map(({ id }) => id))])
     const { rowCount } = await client.query(deleteLocked, [int8Array(rows.map(({ id }) => id))])
-    await client.query('commit')
-    client.release()
     return rowCount ?? 0
-  } catch (error) {
-    client.release(true)
-    throw error
-  }
+  })
 }
 
 export interface Pruner {

@@ -1,6 +1,7 @@
 /** Signing secrets as they are kept: encrypted, several live at once. Who may read them in the clear is managed-secrets.ts. */
 import { wrongKey, type Encrypted, type Encryption } from '../encryption.ts'
 import type { Pool } from './pool.ts'
+import { inTransaction } from './transaction.ts'
 import type { ClientBase } from 'pg'
 
 /** NOTIFY: secrets or intents of a source changed. */
@@ -109,9 +110,7 @@ export async function notifySecrets(db: Pool | ClientBase): Promise<void> {
 
 /** Encrypts with the current key what another one of `encryption` had encrypted. @returns how many */
 export async function rekeySecrets(pool: Pool, encryption: Encryption): Promise<number> {
-  const client = await pool.connect()
-  try {
-    await client.query('begin')
+  return await inTransaction(pool, async (client) => {
     const { rows } = await client.query<{ id: string; source: string; webhook: string; key_id: string; secret: Buffer }>(
       'select id, source, webhook, key_id, secret from gemini_relay.signing_secrets where key_id <> $1 order by id for update',
       [encryption.keyId],
@@ -126,11 +125,6 @@ export async function rekeySecrets(pool: Pool, encryption: Encryption): Promise<
       ])
     }
     await notifySecrets(client)
-    await client.query('commit')
-    client.release()
     return rows.length
-  } catch (error) {
-    client.release(true)
-    throw error
-  }
+  })
 }
