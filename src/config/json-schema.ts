@@ -1,10 +1,20 @@
 /** The JSON Schema that editors complete and check a configuration with: the parser's own schema, adapted to what is written. */
 import { z } from 'zod'
 import { isMap, type RawMap } from './raw.ts'
-import { configSchema } from './schema.ts'
+import { operatorJsonSchema } from './pattern-json-schema.ts'
+import { configSchema, operatorSchema } from './schema.ts'
 
 export function configJsonSchema(): unknown {
-  return asWritten({ title: 'gemini-relay configuration', ...z.toJSONSchema(configSchema, { io: 'input', target: 'draft-7' }) })
+  const schema = z.toJSONSchema(configSchema, {
+    io: 'input',
+    target: 'draft-7',
+    override({ zodSchema, jsonSchema }) {
+      if (zodSchema !== operatorSchema) return
+      for (const key of Object.keys(jsonSchema)) Reflect.deleteProperty(jsonSchema, key)
+      Object.assign(jsonSchema, operatorJsonSchema)
+    },
+  })
+  return asWritten({ title: 'gemini-relay configuration', ...schema })
 }
 
 /** Rewrites a schema so that it describes the text in the file, where any value may come from a variable. */

@@ -88,6 +88,9 @@ function patternFaults(when: unknown, path: Path): Fault[] {
     return []
   } catch (error) {
     if (!(error instanceof PatternError)) throw error
-    return error.faults.map((fault) => ({ path: [...path, ...fault.path], at: 'key', message: fault.message }))
+    return error.faults.map(({ path: where, message }) => {
+      const place = [...path, ...where]
+      return typeof place.at(-1) === 'number' ? { path: place, message } : { path: place, at: 'key', message }
+    })
   }
 }

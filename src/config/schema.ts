@@ -193,13 +193,19 @@ export const targetSchema = z.strictObject({
 
 const patternValue = z.union([z.string(), z.number(), z.boolean(), z.null()])
 
-/** A pattern: fields are AND, lists are OR, nested maps go deeper. */
+/** A pattern: fields are AND, lists are OR, nested maps go deeper; see route/patterns.ts. */
 export type Pattern = { [field: string]: PatternNode }
-export type PatternNode = string | number | boolean | null | (string | number | boolean | null)[] | Pattern
+export type PatternItem = string | number | boolean | null | Record<string, unknown>
+export type PatternNode = string | number | boolean | null | PatternItem[] | Pattern
+
+/** What is in it is read by route/operators.ts, which says best what is wrong; editors are told by pattern-json-schema.ts. */
+export const operatorSchema = z.record(z.string(), z.unknown())
+
+const patternItem: z.ZodType<PatternItem> = z.union([patternValue, operatorSchema])
 
 const patternNode: z.ZodType<PatternNode> = z.lazy(() =>
-  z.union([patternValue, z.array(patternValue).min(1, 'an empty list matches nothing'), z.record(z.string(), patternNode)], {
-    error: 'expected a value, a list of values, or a map of fields',
+  z.union([patternValue, z.array(patternItem).min(1, 'an empty list matches nothing'), z.record(z.string(), patternNode)], {
+    error: 'expected a value, a list of values and operators, or a map of fields',
   }),
 )
 

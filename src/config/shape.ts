@@ -2,7 +2,7 @@
 import { z } from 'zod'
 import { nearest, suggestion } from '../route/nearest.ts'
 import { labelOf, type Fault, type Path } from './issues.ts'
-import { isLaterKey, laterOperator } from './later.ts'
+import { isLaterKey } from './later.ts'
 import { at, isMap } from './raw.ts'
 import { configSchema } from './schema.ts'
 import { nameRule } from './values.ts'
@@ -61,9 +61,6 @@ function keysOfNoSink(path: Path, json: unknown): Fault[] {
 }
 
 function unionFaults(issue: z.core.$ZodIssueInvalidUnion, path: Path, value: unknown, json: unknown): Fault[] {
-  const operator = laterOperator(path, value)
-  if (operator !== undefined)
-    return [{ path, message: `\`${labelOf(path)}\`: the operator \`${operator}\` is not in this version` }]
   if ('discriminator' in issue && typeof value === 'string') return [unknownSinkType(path, value)]
   // The branch that complains about something inside the value is the one that was meant.
   const meant = issue.errors.filter((branch) =>

@@ -1,13 +1,12 @@
-/** `when`: what an event must look like, as data. Fields are AND, lists are OR, maps go deeper. */
+/** `when`: what an event must look like, as data. Fields are AND, lists are OR, maps go deeper, `$or` holds whole alternatives. */
 import type { Pattern, PatternNode } from '../config/schema.ts'
 import type { RelayEvent } from '../types.ts'
 import { eventFields, isEventField, resourceField, resourceTooLate } from './fields.ts'
 import { suggestion } from './nearest.ts'
+import { OperatorError, readAlternative, type Alternative, type Scalar } from './operators.ts'
+import { piecesOf, wildcardTest } from './wildcard.ts'
 
-type Scalar = string | number | boolean | null
-type Test = (value: unknown) => boolean
-
-/** A pattern that no event can match. */
+/** A pattern that no event can match, or that is none. */
 export class PatternError extends Error {
   readonly faults: readonly PatternFault[]
   constructor(faults: readonly PatternFault[]) {
@@ -18,9 +17,17 @@ export class PatternError extends Error {
 }
 
 export interface PatternFault {
-  path: readonly string[]
+  /** Numbers count in lists. */
+  path: readonly (string | number)[]
   message: string
 }
+
+/** A pattern that was read: what `$or` holds is AND with the fields beside it. */
+interface Fields {
+  fields: readonly { name: string; node: Node }[]
+  either: readonly Fields[] | undefined
+}
+type Node = Fields | { alternatives: readonly Alternative[] }
 
 /** Fields that hold JSON of the sender's making; the others are text. */
 const nestedFields: readonly string[] = ['data', 'user_metadata'] satisfies (keyof RelayEvent)[]
@@ -34,60 +41,154 @@ export const sameType: ReadonlyMap<string, string> = new Map([
 
 /**
  * Compiles a pattern. A value matches what is equal to it and of its type; a list of the event matches when any member
- * does; a field that is missing matches nothing, not even null. In `type`, `*` stands for any characters, dots too.
+ * does; a field that is missing matches `exists: false` and nothing else, not even null. In `type`, `*` stands for any
+ * characters, dots too.
  *
- * @throws PatternError with every field that is unknown or could never match
+ * @throws PatternError with everything in it that is unknown or could never match
  */
 export function compilePattern(pattern: Pattern): (event: RelayEvent) => boolean {
-  const faults = Object.entries(pattern).flatMap(([field, node]) => faultsOf(field, node))
+  return fieldsTest(readPattern(pattern))
+}
+
+function readPattern(pattern: Pattern): Fields {
+  const faults: PatternFault[] = []
+  const read = readFields(pattern, [], faults)
   if (faults.length > 0) throw new PatternError(faults)
-  const tests = Object.entries(pattern).flatMap(([field, node]) =>
-    isEventField(field) ? [{ field, test: field === 'type' ? typeTest(node) : nodeTest(node) }] : [],
-  )
-  return (event) => tests.every(({ field, test }) => test(event[field]))
+  return read
 }
 
-function faultsOf(field: string, node: PatternNode): PatternFault[] {
-  if (field === resourceField) return [fault(field, resourceTooLate)]
-  if (!isEventField(field)) return [fault(field, `unknown field \`${field}\`${suggestion(field, eventFields)}`)]
-  if (nestedFields.includes(field)) return isMap(node) ? [] : [fault(field, `\`${field}\` holds fields: expected a map`)]
-  if (isMap(node)) return [fault(field, `\`${field}\` is text: expected a value or a list of values`)]
-  const odd = scalarsOf(node).find((value) => typeof value !== 'string' && !(value === null && nullableFields.includes(field)))
-  return odd === undefined ? [] : [fault(field, `\`${field}\` is text: ${String(odd)} never matches, quote it if text is meant`)]
+/** @param path names that lead to these fields; none: they are those of the event */
+function readFields(pattern: Pattern, path: PatternFault['path'], faults: PatternFault[]): Fields {
+  const fields: { name: string; node: Node }[] = []
+  let either: Fields[] | undefined
+  for (const [name, written] of Object.entries(pattern)) {
+    const here = [...path, name]
+    if (name === '$or') either = readEither(written, here, faults)
+    else if (isTopLevel(path) && name === resourceField) faults.push({ path: here, message: resourceTooLate })
+    else if (isTopLevel(path) && !isEventField(name))
+      faults.push({ path: here, message: `unknown field \`${name}\`${suggestion(name, [...eventFields, '$or'])}` })
+    else {
+      const misfit = isTopLevel(path) ? misfitOf(name, written) : undefined
+      if (misfit === undefined) fields.push({ name, node: readNode(written, here, faults) })
+      else faults.push({ path: here, message: misfit })
+    }
+  }
+  return { fields, either }
 }
 
-function fault(field: string, message: string): PatternFault {
-  return { path: [field], message }
+/** Alternatives of `$or` are looked for where it stands. */
+function isTopLevel(path: PatternFault['path']): boolean {
+  return path.every((step) => step === '$or' || typeof step === 'number')
 }
 
-function nodeTest(node: PatternNode): Test {
-  if (isMap(node)) return mapTest(node)
-  const wanted = new Set<unknown>(scalarsOf(node))
-  return (value) => (Array.isArray(value) ? value.some((member) => wanted.has(member)) : wanted.has(value))
+function readEither(written: PatternNode, path: PatternFault['path'], faults: PatternFault[]): Fields[] {
+  const list: readonly unknown[] = Array.isArray(written) ? written : []
+  if (list.length < 2 || !list.every(isPattern)) {
+    faults.push({ path, message: '`$or` takes a list of two or more patterns' })
+    return []
+  }
+  return list.map((alternative, n) => {
+    const here = [...path, n]
+    if (Object.keys(alternative).length === 0) faults.push({ path: here, message: 'an empty pattern matches everything' })
+    return readFields(alternative, here, faults)
+  })
 }
 
-function mapTest(fields: Pattern): Test {
-  const tests = Object.entries(fields).map(([field, node]) => ({ field, test: nodeTest(node) }))
-  const matches: Test = (value) =>
-    isObject(value) &&
-    !Array.isArray(value) &&
-    tests.every(({ field, test }) => Object.hasOwn(value, field) && test(value[field]))
-  // One level of list and no more: how deep this recurses is up to the pattern, never to the sender.
-  return (value) => (Array.isArray(value) ? value.some(matches) : matches(value))
+function readNode(written: PatternNode, path: PatternFault['path'], faults: PatternFault[]): Node {
+  if (isPattern(written)) return readFields(written, path, faults)
+  const list: readonly unknown[] = Array.isArray(written) ? written : [written]
+  const alternatives: Alternative[] = []
+  for (const [n, item] of list.entries()) {
+    try {
+      alternatives.push(...spelled(path, readAlternative(item)))
+    } catch (error) {
+      if (!(error instanceof OperatorError)) throw error
+      faults.push({ path: Array.isArray(written) ? [...path, n] : path, message: error.message })
+    }
+  }
+  checkText(path, alternatives, faults)
+  return { alternatives }
 }
 
-function typeTest(node: PatternNode): Test {
-  const { exact, globs } = typesOf(node)
-  const wanted = new Set<unknown>(exact)
-  const tests = globs.map(globTest)
-  return (type) => wanted.has(type) || (typeof type === 'string' && tests.some((matches) => matches(type)))
+/** In `type` a text with stars is a glob, and the two spellings of one type are the same. */
+function spelled(path: PatternFault['path'], alternative: Alternative): Alternative[] {
+  if (!isTextField(path) || path.at(-1) !== 'type') return [alternative]
+  if (alternative.kind === 'test') return [{ ...alternative, matches: inBothSpellings(alternative) }]
+  if (alternative.kind === 'exists' || typeof alternative.value !== 'string') return [alternative]
+  if (alternative.value.includes('*')) {
+    const glob = wildcardTest(piecesOf(alternative.value, false))
+    return [{ kind: 'test', matches: (type) => typeof type === 'string' && glob(type), negative: false }]
+  }
+  const other = sameType.get(alternative.value)
+  return other === undefined ? [alternative] : [alternative, { kind: 'exact', value: other }]
 }
 
-function typesOf(node: PatternNode): { exact: string[]; globs: string[] } {
-  const names = isMap(node) ? [] : scalarsOf(node).filter((name) => typeof name === 'string')
-  return {
-    exact: names.flatMap((name) => (name.includes('*') ? [] : [name, sameType.get(name) ?? name])),
-    globs: names.filter((name) => name.includes('*')),
+function inBothSpellings({ matches, negative }: Extract<Alternative, { kind: 'test' }>): (value: unknown) => boolean {
+  return (value) => {
+    const other = typeof value === 'string' ? sameType.get(value) : undefined
+    if (other === undefined) return matches(value)
+    return negative ? matches(value) && matches(other) : matches(value) || matches(other)
+  }
+}
+
+function isTextField(path: PatternFault['path']): boolean {
+  const name = path.at(-1)
+  return isTopLevel(path.slice(0, -1)) && typeof name === 'string' && !nestedFields.includes(name)
+}
+
+function misfitOf(field: string, written: PatternNode): string | undefined {
+  if (nestedFields.includes(field)) return isPattern(written) ? undefined : `\`${field}\` holds fields: expected a map`
+  return isPattern(written) ? `\`${field}\` is text: expected a value or a list of values` : undefined
+}
+
+/** What a field of text can never be. */
+function checkText(path: PatternFault['path'], alternatives: readonly Alternative[], faults: PatternFault[]): void {
+  if (!isTextField(path)) return
+  const field = String(path.at(-1))
+  for (const alternative of alternatives) {
+    if (alternative.kind === 'exists' && !alternative.exists)
+      faults.push({ path, message: `\`${field}\` is there in every event: exists: false never matches` })
+    if (alternative.kind !== 'exact' || typeof alternative.value === 'string') continue
+    if (alternative.value === null && nullableFields.includes(field)) continue
+    const message = `\`${field}\` is text: ${String(alternative.value)} never matches, quote it if text is meant`
+    faults.push({ path, message })
+  }
+}
+
+/** Stands for a field that is not there: no JSON holds it. */
+const missing = Symbol('missing')
+const nothing: Readonly<Record<string, unknown>> = Object.freeze({})
+
+type Test = (value: unknown) => boolean
+
+function fieldsTest({ fields, either }: Fields): (map: object) => boolean {
+  const tests = fields.map(({ name, node }) => ({ name, test: nodeTest(node) }))
+  const alternatives = either?.map(fieldsTest)
+  return (map) =>
+    tests.every(({ name, test }) => test(Object.hasOwn(map, name) ? Reflect.get(map, name) : missing)) &&
+    (alternatives === undefined || alternatives.some((matches) => matches(map)))
+}
+
+function nodeTest(node: Node): Test {
+  if ('alternatives' in node) return leafTest(node.alternatives)
+  const matches = fieldsTest(node)
+  return (value) => {
+    if (isObject(value) && !Array.isArray(value)) return matches(value)
+    // One level of list and no more: how deep this recurses is up to the pattern, never to the sender.
+    const maps = Array.isArray(value) ? value.filter((member) => isObject(member) && !Array.isArray(member)) : []
+    return maps.length > 0 ? maps.some(matches) : matches(nothing)
+  }
+}
+
+function leafTest(alternatives: readonly Alternative[]): Test {
+  const exact = new Set<unknown>(alternatives.flatMap((one) => (one.kind === 'exact' ? [one.value] : [])))
+  const tests = alternatives.flatMap((one) => (one.kind === 'test' ? [one.matches] : []))
+  const wanted = (exists: boolean) => alternatives.some((one) => one.kind === 'exists' && one.exists === exists)
+  const [present, absent] = [wanted(true), wanted(false)]
+  const matchesOne: Test = (value) => !isObject(value) && (exact.has(value) || tests.some((matches) => matches(value)))
+  return (value) => {
+    if (value === missing) return absent
+    return present || (Array.isArray(value) ? value.some(matchesOne) : matchesOne(value))
   }
 }
 
@@ -102,19 +203,16 @@ export interface Demand extends Place {
   values: readonly Scalar[]
 }
 
-/** What a pattern demands; nothing where a glob is among the alternatives. */
+/** What a pattern demands: nothing where an operator is among the alternatives. */
 export function demandsOf(pattern: Pattern): Demand[] {
-  return Object.entries(pattern).flatMap(([field, node]) => {
-    if (!isEventField(field)) return []
-    if (field !== 'type') return demandsUnder(node, field, [])
-    const { exact, globs } = typesOf(node)
-    return globs.length > 0 ? [] : [{ field, names: [], values: exact }]
-  })
+  return readPattern(pattern).fields.flatMap(({ name, node }) => (isEventField(name) ? demandsUnder(node, name, []) : []))
 }
 
-function demandsUnder(node: PatternNode, field: keyof RelayEvent, names: readonly string[]): Demand[] {
-  if (!isMap(node)) return [{ field, names, values: scalarsOf(node) }]
-  return Object.entries(node).flatMap(([name, child]) => demandsUnder(child, field, [...names, name]))
+function demandsUnder(node: Node, field: keyof RelayEvent, names: readonly string[]): Demand[] {
+  if (!('alternatives' in node))
+    return node.fields.flatMap(({ name, node: child }) => demandsUnder(child, field, [...names, name]))
+  const values = node.alternatives.flatMap((one) => (one.kind === 'exact' ? [one.value] : []))
+  return values.length < node.alternatives.length ? [] : [{ field, names, values }]
 }
 
 /** The values that a test of this place looks at: one, or as many as there are in lists on the way. */
@@ -128,33 +226,13 @@ function valuesUnder(value: unknown, names: readonly string[], depth: number): r
   }
   const name = names[depth]
   if (name === undefined) return [value]
-  return isObject(value) && Object.hasOwn(value, name) ? valuesUnder(value[name], names, depth + 1) : []
+  return isObject(value) && Object.hasOwn(value, name) ? valuesUnder(Reflect.get(value, name), names, depth + 1) : []
 }
 
-/** Looks for the pieces between the stars from left to right: no backtracking, so no input makes it slow. */
-function globTest(glob: string): (text: string) => boolean {
-  const [head = '', ...rest] = glob.split('*')
-  const tail = rest.pop() ?? ''
-  return (text) => {
-    if (text.length < head.length + tail.length || !text.startsWith(head) || !text.endsWith(tail)) return false
-    let from = head.length
-    for (const piece of rest) {
-      const found = text.indexOf(piece, from)
-      if (found === -1) return false
-      from = found + piece.length
-    }
-    return from <= text.length - tail.length
-  }
-}
-
-function scalarsOf(node: Scalar | Scalar[]): Scalar[] {
-  return Array.isArray(node) ? node : [node]
-}
-
-function isMap(node: PatternNode): node is Pattern {
+function isPattern(node: unknown): node is Pattern {
   return isObject(node) && !Array.isArray(node)
 }
 
-function isObject(value: unknown): value is Record<string, unknown> {
+function isObject(value: unknown): value is object {
   return typeof value === 'object' && value !== null
 }

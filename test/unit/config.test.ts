@@ -588,14 +588,27 @@ describe('what a later version will have is said to be missing rather than missp
       `\`${key}\` is not in this version`,
     ])
   })
+})
 
+describe('patterns', () => {
   test.each([
-    ['{ type: ¶[{ prefix: batch. }] }', '`type`: the operator `prefix` is not in this version'],
-    ['{ data: { code: ¶[1, { numeric: [">", 3] }] } }', '`code`: the operator `numeric` is not in this version'],
-    ['{ data: { code: ¶[{ anything-but: [1] }] } }', '`code`: the operator `anything-but` is not in this version'],
-    ['{ $or: ¶[{ type: a }, { source: b }] }', '`$or`: the operator `$or` is not in this version'],
-  ])('the pattern %s', (when, message) => {
+    ['{ type: [¶{ prefx: batch. }] }', 'unknown operator `prefx`, did you mean `prefix`?'],
+    [
+      '{ data: { code: [1, ¶{ numeric: [">", x] }] } }',
+      '`numeric` takes a comparison such as ["=", 3], or a range such as [">=", 1, "<", 10]',
+    ],
+    ['{ ¶$or: [{ type: a }] }', '`$or` takes a list of two or more patterns'],
+    ['{ $or: [{ type: a }, { ¶sorce: b }] }', 'unknown field `sorce`, did you mean `source`?'],
+    ['{ ¶subject: [{ exists: false }] }', '`subject` is there in every event: exists: false never matches'],
+  ])('%s', (when, message) => {
     expect(issuesAtMarks(withRules(`  - { name: a, when: ${when}, to: [trace] }`))).toEqual([message])
+  })
+
+  test('take all operators', () => {
+    const when = `{ type: [{ prefix: batch. }, interaction.*], data: { n: [{ numeric: [">", 3] }], x: [{ anything-but: { suffix: [a, b] } }] }, $or: [{ source: a }, { subject: [{ wildcard: "batches/*" }] }] }`
+    expect(load(withRules(`  - { name: a, when: ${when}, to: [trace] }`)).config.rules[0]?.when).toMatchObject({
+      $or: [{ source: 'a' }, {}],
+    })
   })
 })
 

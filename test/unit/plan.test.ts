@@ -79,23 +79,31 @@ describe('routing an event', () => {
 
 describe('routing by many rules', () => {
   const scalar = fc.constantFrom('a', 'b', '1', 1, 0, -0, true, null)
+  const operator = fc.constantFrom({ prefix: 'a' }, { 'anything-but': ['a', 1] }, { exists: true }, { exists: false })
   const name = fc.constantFrom('x', 'y', 'constructor', '__proto__')
   const mapOf = <T>(values: fc.Arbitrary<T>): fc.Arbitrary<Record<string, T>> =>
     fc.array(fc.tuple(name, values), { maxLength: 2 }).map((entries) => Object.fromEntries(entries))
 
   const { node } = fc.letrec<{ node: PatternNode }>((tie) => ({
-    node: fc.oneof({ maxDepth: 3 }, scalar, fc.array(scalar, { maxLength: 3 }), mapOf(tie('node'))),
+    node: fc.oneof({ maxDepth: 3 }, scalar, fc.array(fc.oneof(scalar, scalar, operator), { maxLength: 3 }), mapOf(tie('node'))),
   }))
   const type = fc.constantFrom('batch.succeeded', 'batch.completed', 'batch.failed', 'video.generated', 'constructor')
   const wantedType = fc.oneof(type, type, fc.constantFrom('batch.*', '*.failed', '*'))
-  const pattern: fc.Arbitrary<Pattern> = fc.record(
+  const typeOperator = fc.constantFrom({ prefix: 'batch.s' }, { 'anything-but': 'batch.succeeded' }, { suffix: '.failed' })
+  const fields: fc.Arbitrary<Pattern> = fc.record(
     {
-      type: fc.oneof(wantedType, fc.array(wantedType, { maxLength: 3 })),
+      type: fc.oneof(wantedType, fc.array(fc.oneof(wantedType, wantedType, typeOperator), { maxLength: 3 })),
       version: fc.constantFrom('v1', null),
       data: mapOf(node),
       user_metadata: mapOf(node),
     },
     { requiredKeys: [] },
+  )
+  const oneField = fields.filter((one) => Object.keys(one).length > 0)
+  const pattern: fc.Arbitrary<Pattern> = fc.oneof(
+    fields,
+    fields,
+    fc.tuple(fields, fc.array(oneField, { minLength: 2, maxLength: 3 })).map(([beside, $or]) => ({ ...beside, $or })),
   )
 
   const { json } = fc.letrec((tie) => ({

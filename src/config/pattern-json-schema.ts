@@ -1,0 +1,39 @@
+/** The operators of patterns as editors know them: one map, one operator. */
+
+const text = { type: 'string', minLength: 1 }
+const textIgnoringCase = { anyOf: [text, only('equals-ignore-case', 'The same, in any case.', text)] }
+const value = { anyOf: [{ type: 'string' }, { type: 'number' }, { type: 'boolean' }, { type: 'null' }] }
+const sign = { enum: ['=', '<', '<=', '>', '>='] }
+
+export const operatorJsonSchema = {
+  anyOf: [
+    only('prefix', 'Texts that begin so.', textIgnoringCase),
+    only('suffix', 'Texts that end so.', textIgnoringCase),
+    only('equals-ignore-case', 'This text, in any case.', { type: 'string' }),
+    only('wildcard', 'Texts of this form; * stands for any characters, \\* for a star.', { type: 'string' }),
+    only('anything-but', 'Values other than these.', {
+      anyOf: [
+        ...oneOrMore(value),
+        ...['prefix', 'suffix', 'equals-ignore-case', 'wildcard'].map((name) =>
+          only(name, 'Texts that are not so.', { anyOf: oneOrMore({ type: 'string' }) }),
+        ),
+      ],
+    }),
+    only('numeric', 'Numbers: one comparison, or a lower and an upper bound.', {
+      type: 'array',
+      items: { anyOf: [sign, { type: 'number' }] },
+      minItems: 2,
+      maxItems: 4,
+    }),
+    only('exists', 'true: whatever is there, null too; false: nothing.', { type: 'boolean' }),
+    only('cidr', 'IP addresses of this block.', { type: 'string' }),
+  ],
+}
+
+function only(name: string, description: string, schema: object): object {
+  return { type: 'object', description, properties: { [name]: schema }, required: [name], additionalProperties: false }
+}
+
+function oneOrMore(schema: object): object[] {
+  return [schema, { type: 'array', items: schema, minItems: 1 }]
+}
