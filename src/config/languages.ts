@@ -1,6 +1,7 @@
 /** Compiles every expression, text and pattern of a configuration, to say at once which of them do not. */
 import { compileCondition, compileValue, ExpressionError } from '../route/expression.ts'
-import { compilePattern, PatternError } from '../route/patterns.ts'
+import { PatternError } from '../route/pattern-tree.ts'
+import { compilePattern } from '../route/patterns.ts'
 import { compileText, TemplateError } from '../route/template.ts'
 import { labelOf, type Fault, type Path } from './issues.ts'
 import { at, isMap, listOf, mapsIn, targetsOf, type RawMap } from './raw.ts'

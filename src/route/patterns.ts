@@ -1,43 +1,8 @@
 /** `when`: what an event must look like, as data. Fields are AND, lists are OR, maps go deeper, `$or` holds whole alternatives. */
-import type { Pattern, PatternNode } from '../config/schema.ts'
+import type { Pattern } from '../config/schema.ts'
 import type { RelayEvent } from '../types.ts'
-import { eventFields, isEventField, resourceField, resourceTooLate } from './fields.ts'
-import { suggestion } from './nearest.ts'
-import { OperatorError, readAlternative, type Alternative, type Scalar } from './operators.ts'
-import { piecesOf, wildcardTest } from './wildcard.ts'
-
-/** A pattern that no event can match, or that is none. */
-export class PatternError extends Error {
-  readonly faults: readonly PatternFault[]
-  constructor(faults: readonly PatternFault[]) {
-    super(faults.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; '))
-    this.name = 'PatternError'
-    this.faults = faults
-  }
-}
-
-export interface PatternFault {
-  /** Numbers count in lists. */
-  path: readonly (string | number)[]
-  message: string
-}
-
-/** A pattern that was read: what `$or` holds is AND with the fields beside it. */
-interface Fields {
-  fields: readonly { name: string; node: Node }[]
-  either: readonly Fields[] | undefined
-}
-type Node = Fields | { alternatives: readonly Alternative[] }
-
-/** Fields that hold JSON of the sender's making; the others are text. */
-const nestedFields: readonly string[] = ['data', 'user_metadata'] satisfies (keyof RelayEvent)[]
-const nullableFields: readonly string[] = ['version', 'timestamp'] satisfies (keyof RelayEvent)[]
-
-/** Two spellings of one fact: older documentation says completed, newer says succeeded. */
-export const sameType: ReadonlyMap<string, string> = new Map([
-  ['batch.completed', 'batch.succeeded'],
-  ['batch.succeeded', 'batch.completed'],
-])
+import type { Alternative } from './operators.ts'
+import { readPattern, type Fields, type Node } from './pattern-tree.ts'
 
 /**
  * Compiles a pattern. A value matches what is equal to it and of its type; a list of the event matches when any member
@@ -50,118 +15,13 @@ export function compilePattern(pattern: Pattern): (event: RelayEvent) => boolean
   return fieldsTest(readPattern(pattern))
 }
 
-function readPattern(pattern: Pattern): Fields {
-  const faults: PatternFault[] = []
-  const read = readFields(pattern, [], faults)
-  if (faults.length > 0) throw new PatternError(faults)
-  return read
-}
-
-/** @param path names that lead to these fields; none: they are those of the event */
-function readFields(pattern: Pattern, path: PatternFault['path'], faults: PatternFault[]): Fields {
-  const fields: { name: string; node: Node }[] = []
-  let either: Fields[] | undefined
-  for (const [name, written] of Object.entries(pattern)) {
-    const here = [...path, name]
-    if (name === '$or') either = readEither(written, here, faults)
-    else if (isTopLevel(path) && name === resourceField) faults.push({ path: here, message: resourceTooLate })
-    else if (isTopLevel(path) && !isEventField(name))
-      faults.push({ path: here, message: `unknown field \`${name}\`${suggestion(name, [...eventFields, '$or'])}` })
-    else {
-      const misfit = isTopLevel(path) ? misfitOf(name, written) : undefined
-      if (misfit === undefined) fields.push({ name, node: readNode(written, here, faults) })
-      else faults.push({ path: here, message: misfit })
-    }
-  }
-  return { fields, either }
-}
-
-/** Alternatives of `$or` are looked for where it stands. */
-function isTopLevel(path: PatternFault['path']): boolean {
-  return path.every((step) => step === '$or' || typeof step === 'number')
-}
-
-function readEither(written: PatternNode, path: PatternFault['path'], faults: PatternFault[]): Fields[] {
-  const list: readonly unknown[] = Array.isArray(written) ? written : []
-  if (list.length < 2 || !list.every(isPattern)) {
-    faults.push({ path, message: '`$or` takes a list of two or more patterns' })
-    return []
-  }
-  return list.map((alternative, n) => {
-    const here = [...path, n]
-    if (Object.keys(alternative).length === 0) faults.push({ path: here, message: 'an empty pattern matches everything' })
-    return readFields(alternative, here, faults)
-  })
-}
-
-function readNode(written: PatternNode, path: PatternFault['path'], faults: PatternFault[]): Node {
-  if (isPattern(written)) return readFields(written, path, faults)
-  const list: readonly unknown[] = Array.isArray(written) ? written : [written]
-  const alternatives: Alternative[] = []
-  for (const [n, item] of list.entries()) {
-    try {
-      alternatives.push(...spelled(path, readAlternative(item)))
-    } catch (error) {
-      if (!(error instanceof OperatorError)) throw error
-      faults.push({ path: Array.isArray(written) ? [...path, n] : path, message: error.message })
-    }
-  }
-  checkText(path, alternatives, faults)
-  return { alternatives }
-}
-
-/** In `type` a text with stars is a glob, and the two spellings of one type are the same. */
-function spelled(path: PatternFault['path'], alternative: Alternative): Alternative[] {
-  if (!isTextField(path) || path.at(-1) !== 'type') return [alternative]
-  if (alternative.kind === 'test') return [{ ...alternative, matches: inBothSpellings(alternative) }]
-  if (alternative.kind === 'exists' || typeof alternative.value !== 'string') return [alternative]
-  if (alternative.value.includes('*')) {
-    const glob = wildcardTest(piecesOf(alternative.value, false))
-    return [{ kind: 'test', matches: (type) => typeof type === 'string' && glob(type), negative: false }]
-  }
-  const other = sameType.get(alternative.value)
-  return other === undefined ? [alternative] : [alternative, { kind: 'exact', value: other }]
-}
-
-function inBothSpellings({ matches, negative }: Extract<Alternative, { kind: 'test' }>): (value: unknown) => boolean {
-  return (value) => {
-    const other = typeof value === 'string' ? sameType.get(value) : undefined
-    if (other === undefined) return matches(value)
-    return negative ? matches(value) && matches(other) : matches(value) || matches(other)
-  }
-}
-
-function isTextField(path: PatternFault['path']): boolean {
-  const name = path.at(-1)
-  return isTopLevel(path.slice(0, -1)) && typeof name === 'string' && !nestedFields.includes(name)
-}
-
-function misfitOf(field: string, written: PatternNode): string | undefined {
-  if (nestedFields.includes(field)) return isPattern(written) ? undefined : `\`${field}\` holds fields: expected a map`
-  return isPattern(written) ? `\`${field}\` is text: expected a value or a list of values` : undefined
-}
-
-/** What a field of text can never be. */
-function checkText(path: PatternFault['path'], alternatives: readonly Alternative[], faults: PatternFault[]): void {
-  if (!isTextField(path)) return
-  const field = String(path.at(-1))
-  for (const alternative of alternatives) {
-    if (alternative.kind === 'exists' && !alternative.exists)
-      faults.push({ path, message: `\`${field}\` is there in every event: exists: false never matches` })
-    if (alternative.kind !== 'exact' || typeof alternative.value === 'string') continue
-    if (alternative.value === null && nullableFields.includes(field)) continue
-    const message = `\`${field}\` is text: ${String(alternative.value)} never matches, quote it if text is meant`
-    faults.push({ path, message })
-  }
-}
-
 /** Stands for a field that is not there: no JSON holds it. */
-const missing = Symbol('missing')
-const nothing: Readonly<Record<string, unknown>> = Object.freeze({})
+export const missing = Symbol('missing')
+export const nothing: Readonly<Record<string, unknown>> = Object.freeze({})
 
 type Test = (value: unknown) => boolean
 
-function fieldsTest({ fields, either }: Fields): (map: object) => boolean {
+export function fieldsTest({ fields, either }: Fields): (map: object) => boolean {
   const tests = fields.map(({ name, node }) => ({ name, test: nodeTest(node) }))
   const alternatives = either?.map(fieldsTest)
   return (map) =>
@@ -169,7 +29,7 @@ function fieldsTest({ fields, either }: Fields): (map: object) => boolean {
     (alternatives === undefined || alternatives.some((matches) => matches(map)))
 }
 
-function nodeTest(node: Node): Test {
+export function nodeTest(node: Node): Test {
   if ('alternatives' in node) return leafTest(node.alternatives)
   const matches = fieldsTest(node)
   return (value) => {
@@ -192,47 +52,6 @@ function leafTest(alternatives: readonly Alternative[]): Test {
   }
 }
 
-/** Where an event holds something: a field, and in one that holds JSON the names that lead on. */
-export interface Place {
-  field: keyof RelayEvent
-  names: readonly string[]
-}
-
-/** A place where every event that matches holds one of these values. */
-export interface Demand extends Place {
-  values: readonly Scalar[]
-}
-
-/** What a pattern demands: nothing where an operator is among the alternatives. */
-export function demandsOf(pattern: Pattern): Demand[] {
-  return readPattern(pattern).fields.flatMap(({ name, node }) => (isEventField(name) ? demandsUnder(node, name, []) : []))
-}
-
-function demandsUnder(node: Node, field: keyof RelayEvent, names: readonly string[]): Demand[] {
-  if (!('alternatives' in node))
-    return node.fields.flatMap(({ name, node: child }) => demandsUnder(child, field, [...names, name]))
-  const values = node.alternatives.flatMap((one) => (one.kind === 'exact' ? [one.value] : []))
-  return values.length < node.alternatives.length ? [] : [{ field, names, values }]
-}
-
-/** The values that a test of this place looks at: one, or as many as there are in lists on the way. */
-export function valuesAt(event: RelayEvent, { field, names }: Place): readonly unknown[] {
-  return valuesUnder(event[field], names, 0)
-}
-
-function valuesUnder(value: unknown, names: readonly string[], depth: number): readonly unknown[] {
-  if (Array.isArray(value)) {
-    return value.flatMap((member: unknown) => (Array.isArray(member) ? [] : valuesUnder(member, names, depth)))
-  }
-  const name = names[depth]
-  if (name === undefined) return [value]
-  return isObject(value) && Object.hasOwn(value, name) ? valuesUnder(Reflect.get(value, name), names, depth + 1) : []
-}
-
-function isPattern(node: unknown): node is Pattern {
-  return isObject(node) && !Array.isArray(node)
-}
-
-function isObject(value: unknown): value is object {
+export function isObject(value: unknown): value is object {
   return typeof value === 'object' && value !== null
 }

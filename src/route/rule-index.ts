@@ -4,7 +4,7 @@
  */
 import type { Pattern } from '../config/schema.ts'
 import type { RelayEvent } from '../types.ts'
-import { demandsOf, valuesAt, type Demand, type Place } from './patterns.ts'
+import { demandsOf, valuesAt, type Demand, type Place } from './demands.ts'
 
 interface Drawer {
   place: Place

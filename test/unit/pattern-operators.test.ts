@@ -2,7 +2,9 @@
 import fc from 'fast-check'
 import { describe, expect, it, test } from 'vitest'
 import type { Pattern } from '../../src/config/schema.ts'
-import { compilePattern, PatternError } from '../../src/route/patterns.ts'
+import { PatternError } from '../../src/route/pattern-tree.ts'
+import { compilePattern } from '../../src/route/patterns.ts'
+import { explainPattern } from '../../src/route/mismatch.ts'
 import { operators } from '../../src/route/operators.ts'
 import { relayEvent } from '../fixtures/deliveries.ts'
 import { meets } from '../fixtures/pattern-reference.ts'
@@ -182,6 +184,7 @@ describe('a compiled pattern', () => {
             reached.set(`${one} ${expected}`, (reached.get(`${one} ${expected}`) ?? 0) + 1)
         if (JSON.stringify(wanted).includes('"$or":')) reached.set(`$or ${expected}`, (reached.get(`$or ${expected}`) ?? 0) + 1)
         expect(matches(wanted, event)).toBe(expected)
+        expect(explainPattern({ data: wanted })(relayEvent({ data: event })) === undefined).toBe(expected)
       }),
       { numRuns: 20_000, seed: 1 },
     )

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import type { Pattern } from '../../src/config/schema.ts'
-import { compilePattern, PatternError } from '../../src/route/patterns.ts'
+import { PatternError } from '../../src/route/pattern-tree.ts'
+import { compilePattern } from '../../src/route/patterns.ts'
 import type { RelayEvent } from '../../src/types.ts'
 import { relayEvent } from '../fixtures/deliveries.ts'
 
