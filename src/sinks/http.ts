@@ -12,7 +12,7 @@ import { withDeadline } from './deadline.ts'
 import { AddressRefused, guardedLookup, lookupAll, refuseLiteral, socketLookup, type Lookup } from './http-address.ts'
 import { oneByOne } from './one-by-one.ts'
 import { rateLimitPauseMs, retryAfterMs } from './retry-after.ts'
-import { failed, type Sink } from './sink.ts'
+import { failed, type Rendering, type Sink } from './sink.ts'
 
 /** What is read of an answer at most: it only feeds the message of a failure and keeps the connection usable. */
 const maxResponseBytes = 65_536
@@ -112,7 +112,8 @@ export function createHttpSink({ name, config, log, lookup = lookupAll, now = Da
   }
 }
 
-function headersOf({ id, rule, stored }: LeasedDelivery): Record<string, string> {
+/** But for the signature. */
+export function headersOf({ id, rule, stored }: Rendering): Record<string, string> {
   return {
     'content-type': 'application/json',
     'user-agent': 'gemini-relay',

@@ -1,11 +1,11 @@
 /** The kafka sink: one record for each delivery, to the topic and with the key that its rule names. */
-import type { SinkConfigOf, TargetConfig } from '../config/schema.ts'
-import { RelayError } from '../errors.ts'
+import type { SinkConfigOf } from '../config/schema.ts'
+import type { Target } from '../config/targets.ts'
 import type { Log } from '../log.ts'
-import { compileValue, ExpressionError } from '../route/expression.ts'
+import { ExpressionError } from '../route/expression.ts'
 import type { Failure, LeasedDelivery, Outcome } from '../types.ts'
 import { createKafkaProducer } from './kafka-producer.ts'
-import { buildRecord, recordKey } from './kafka-record.ts'
+import { compileRoutes } from './kafka-route.ts'
 import { createTopicWriter, type TopicRecord, type TopicWriter } from './kafka-topic.ts'
 import { failed, internalFailure, type Sink } from './sink.ts'
 
@@ -13,7 +13,7 @@ export interface KafkaSinkDeps {
   name: string
   config: SinkConfigOf<'kafka'>
   /** The rules that feed this sink, each with what it overrides. */
-  targets: readonly { rule: string; target: TargetConfig }[]
+  targets: readonly Target[]
   log: Log
 }
 
@@ -25,16 +25,9 @@ export interface KafkaSinkDeps {
  */
 export function createKafkaSink({ name, config, targets, log }: KafkaSinkDeps): Sink {
   const writers = new Map<string, TopicWriter>()
-  const routes = new Map(targets.map(({ rule, target }) => [rule, routeOf(rule, target)]))
-
-  function routeOf(rule: string, target: TargetConfig) {
-    const topic = target.topic ?? config.topic
-    if (topic === undefined)
-      throw new RelayError('sink_misconfigured', `neither sink "${name}" nor rule "${rule}" names a Kafka topic`)
-    const writer = writers.get(topic) ?? createTopicWriter(createKafkaProducer({ topic, config, log }))
-    writers.set(topic, writer)
-    return { writer, keyOf: compileValue(target.key ?? config.key) }
-  }
+  const routes = compileRoutes(name, config, targets)
+  for (const { topic } of routes.values())
+    if (!writers.has(topic)) writers.set(topic, createTopicWriter(createKafkaProducer({ topic, config, log })))
 
   return {
     start: () => Promise.resolve(),
@@ -65,31 +58,15 @@ export function createKafkaSink({ name, config, targets, log }: KafkaSinkDeps): 
     },
   }
 
-  function recordOf({ rule, stored, resource }: LeasedDelivery) {
-    const route = routes.get(rule)
-    if (!route) throw new Error(`rule "${rule}" does not feed sink "${name}"`)
-    return {
-      writer: route.writer,
-      record: buildRecord(
-        config.format,
-        stored,
-        keyOf(() => route.keyOf(stored.event, resource)),
-      ),
-    }
+  function recordOf(delivery: LeasedDelivery) {
+    const route = routes.get(delivery.rule)
+    const writer = route && writers.get(route.topic)
+    if (!route || !writer) throw new Error(`rule "${delivery.rule}" does not feed sink "${name}"`)
+    return { writer, record: route.render(delivery) }
   }
 }
 
 const timedOut = failed('timeout', 'Kafka did not acknowledge the record before the attempt had to end')
-
-/** What the event does not have makes a record without a key, not a failure. */
-function keyOf(evaluate: () => unknown): string | null {
-  try {
-    return recordKey(evaluate())
-  } catch (error) {
-    if (error instanceof ExpressionError && error.code === 'missing') return null
-    throw error
-  }
-}
 
 function renderingFailure(error: unknown): Failure {
   return error instanceof ExpressionError ? failed('expression_error', `key: ${error.message}`) : internalFailure(error)

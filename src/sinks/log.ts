@@ -5,7 +5,7 @@ import { messageOf } from '../errors.ts'
 import type { LeasedDelivery, Outcome } from '../types.ts'
 import { stringifyJson } from './deep-json.ts'
 import { oneByOne } from './one-by-one.ts'
-import { failed, type Sink } from './sink.ts'
+import { failed, type Rendering, type Sink } from './sink.ts'
 
 interface LogSinkOptions {
   name: string
@@ -42,7 +42,8 @@ export function createLogSink({ name, write = process.stdout }: LogSinkOptions):
 /** A stream without a listener throws its errors into the process; here they come back through the callback of `write`. */
 function ignore(): void {}
 
-function lineOf({ id, rule, sink, replay, stored: { event } }: LeasedDelivery): string {
+/** JSON, without its line break. */
+export function lineOf({ id, rule, sink, replay, stored: { event } }: Rendering): string {
   const { webhook_id, source, type, subject } = event
   return stringifyJson({ webhook_id, source, type, subject, rule, sink, delivery: id, replay, event })
 }

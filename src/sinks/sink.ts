@@ -19,6 +19,9 @@ export interface Sink {
   close(): Promise<void>
 }
 
+/** What of a delivery says how it looks. */
+export type Rendering = Pick<LeasedDelivery, 'id' | 'rule' | 'sink' | 'replay' | 'stored' | 'resource'>
+
 export function failed(code: FailureCode, message: string, retryAfterMs?: number): Failure {
   const failure: Failure = { status: 'failed', code, message: message.slice(0, maxMessageLength) }
   return retryAfterMs === undefined ? failure : { ...failure, retryAfterMs }

@@ -1,9 +1,10 @@
 /** Messages through Slack's Web API. */
 import { ErrorCode, LogLevel, WebClient, type Logger } from '@slack/web-api'
-import type { SinkConfigOf, TargetConfig } from '../config/schema.ts'
-import { RelayError, messageOf } from '../errors.ts'
+import type { SinkConfigOf } from '../config/schema.ts'
+import type { Target } from '../config/targets.ts'
+import { messageOf } from '../errors.ts'
 import type { Log } from '../log.ts'
-import { TemplateError, compileText, compileTextTree, type Render } from '../route/template.ts'
+import { TemplateError } from '../route/template.ts'
 import type { Failure, LeasedDelivery, Outcome } from '../types.ts'
 import { createConceal } from './conceal.ts'
 import { withDeadline } from './deadline.ts'
@@ -11,21 +12,14 @@ import { oneByOne } from './one-by-one.ts'
 import { rateLimitPauseMs, retryAfterMs } from './retry-after.ts'
 import { failed, type Sink } from './sink.ts'
 import { slackFailure } from './slack-errors.ts'
-import { fitBlocks, fitText } from './slack-limits.ts'
+import { compileMessages } from './slack-message.ts'
 
 interface SlackSinkOptions {
   name: string
   config: SinkConfigOf<'slack'>
   /** The rules that feed this sink, with what they say about it. */
-  targets: readonly { rule: string; target: TargetConfig }[]
+  targets: readonly Target[]
   log: Log
-}
-
-/** How one rule's messages look. */
-interface Message {
-  channel: string
-  text: Render<string>
-  blocks: Render<unknown> | undefined
 }
 
 /** What `fetch` saw, which the client's errors do not always tell. */
@@ -44,7 +38,7 @@ interface Seen {
  * @throws RelayError `config_invalid` for a rule without a channel
  */
 export function createSlackSink({ name, config, targets, log }: SlackSinkOptions): Sink {
-  const messages = new Map(targets.map(({ rule, target }) => [rule, compileMessage(name, config, rule, target)]))
+  const messages = compileMessages(name, config, targets)
   /** Slack's own words are passed on, and could hold anything. */
   const conceal = createConceal([config.token])
   const logger = clientLogger(name, conceal, log)
@@ -54,7 +48,7 @@ export function createSlackSink({ name, config, targets, log }: SlackSinkOptions
     if (message === undefined) return failed('internal', `rule ${delivery.rule} does not feed the sink ${name}`)
     let body: Record<string, unknown>
     try {
-      body = render(message, delivery)
+      body = message.render(delivery)
     } catch (error) {
       if (error instanceof TemplateError) return failed('template_error', `the text of the message: ${error.message}`)
       throw error
@@ -96,32 +90,6 @@ export function createSlackSink({ name, config, targets, log }: SlackSinkOptions
         attempt: (delivery) => attempt(delivery, signal),
       }),
     async close() {},
-  }
-}
-
-/** A rule that says its own text and no blocks means that text, not the sink's blocks. */
-function compileMessage(sink: string, config: SinkConfigOf<'slack'>, rule: string, target: TargetConfig): Message {
-  const channel = target.channel ?? config.channel
-  if (channel === undefined) {
-    throw new RelayError('config_invalid', `rule ${rule}: the sink ${sink} has no \`channel\`, so the rule has to name one`)
-  }
-  const blocks = target.blocks ?? (target.text === undefined ? config.blocks : undefined)
-  return {
-    channel,
-    text: compileText(target.text ?? config.text, { escape: 'slack' }),
-    blocks: blocks && compileTextTree(blocks, { escape: 'slack' }),
-  }
-}
-
-function render({ channel, text, blocks }: Message, { id, stored, resource }: LeasedDelivery): Record<string, unknown> {
-  const rendered = blocks?.(stored.event, resource)
-  return {
-    channel,
-    text: fitText(text(stored.event, resource)),
-    ...(Array.isArray(rendered) && { blocks: fitBlocks(rendered) }),
-    unfurl_links: false,
-    // Needs no scope beyond chat:write; read back with conversations.history and `include_all_metadata`.
-    metadata: { event_type: 'gemini_relay', event_payload: { delivery: id, webhook_id: stored.event.webhook_id } },
   }
 }
 

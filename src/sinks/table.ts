@@ -5,13 +5,14 @@
 import type { SinkConfigOf } from '../config/schema.ts'
 import { RelayError, messageOf } from '../errors.ts'
 import type { Log } from '../log.ts'
-import { compileValue, ExpressionError } from '../route/expression.ts'
+import { ExpressionError } from '../route/expression.ts'
 import { queryUntil } from '../store/abortable.ts'
 import { int8Array, textArray, timestamptzArray } from '../store/binary-array.ts'
 import { createPool, describeUrl, type Pool } from '../store/pool.ts'
 import { isBadRow, isUnavailable, retryConflicts, sqlState } from '../store/sqlstate.ts'
 import type { Failure, LeasedDelivery, Outcome } from '../types.ts'
 import { failed, isRetryable, type Sink } from './sink.ts'
+import { compileColumns } from './table-columns.ts'
 import { shapeTable, type TableShape } from './table-shape.ts'
 import { upsertStatement } from './table-statement.ts'
 import { columnText } from './table-value.ts'
@@ -55,11 +56,7 @@ export function createTableSink({ name, config, relayUrl, log }: TableSinkOption
     lockTimeoutMs: Math.min(lockTimeoutMs, config.timeout),
     log,
   })
-  const expressions = Object.entries(config.columns).map(([column, { value }]) => ({
-    column,
-    isKey: config.key.includes(column),
-    read: compileValue(value),
-  }))
+  const expressions = compileColumns(config)
   let prepared: Prepared | undefined
   let preparations = 0
 

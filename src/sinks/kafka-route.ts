@@ -1,0 +1,45 @@
+/** Where each rule's records go, and what they are. Pure. */
+import type { SinkConfigOf } from '../config/schema.ts'
+import type { Target } from '../config/targets.ts'
+import { RelayError } from '../errors.ts'
+import { compileValue, ExpressionError } from '../route/expression.ts'
+import { buildRecord, recordKey, type KafkaRecord } from './kafka-record.ts'
+import type { Rendering } from './sink.ts'
+
+export interface KafkaRoute {
+  topic: string
+  /** @throws ExpressionError */
+  render: (delivery: Rendering) => KafkaRecord
+}
+
+/**
+ * @throws RelayError when a rule leaves its records without a topic
+ * @throws ExpressionError when a key does not compile
+ */
+export function compileRoutes(sink: string, config: SinkConfigOf<'kafka'>, targets: readonly Target[]): Map<string, KafkaRoute> {
+  return new Map(
+    targets.map(({ rule, target }) => {
+      const topic = target.topic ?? config.topic
+      if (topic === undefined)
+        throw new RelayError('sink_misconfigured', `neither sink "${sink}" nor rule "${rule}" names a Kafka topic`)
+      const evaluate = compileValue(target.key ?? config.key)
+      const render = ({ stored, resource }: Rendering) =>
+        buildRecord(
+          config.format,
+          stored,
+          keyOf(() => evaluate(stored.event, resource)),
+        )
+      return [rule, { topic, render }]
+    }),
+  )
+}
+
+/** What the event does not have makes a record without a key, not a failure. */
+function keyOf(evaluate: () => unknown): string | null {
+  try {
+    return recordKey(evaluate())
+  } catch (error) {
+    if (error instanceof ExpressionError && error.code === 'missing') return null
+    throw error
+  }
+}

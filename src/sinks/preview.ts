@@ -1,0 +1,97 @@
+/** What deliveries would be, without making them: for `explain` and `test`. Nothing is opened, sent or stored. */
+import type { Config, SinkConfig } from '../config/schema.ts'
+import { targetsOf } from '../config/targets.ts'
+import { ExpressionError } from '../route/expression.ts'
+import { TemplateError } from '../route/template.ts'
+import type { FailureCode } from '../errors.ts'
+import { headersOf } from './http.ts'
+import { stringifyJson } from './deep-json.ts'
+import { compileRoutes } from './kafka-route.ts'
+import { lineOf } from './log.ts'
+import type { Rendering } from './sink.ts'
+import { compileMessages } from './slack-message.ts'
+import { compileColumns } from './table-columns.ts'
+
+/** As JSON: what is sent, or why nothing can be. */
+export type Preview = { sends: Record<string, unknown> } | { fails: { code: FailureCode; message: string } }
+
+export interface Previews {
+  of: (delivery: Rendering) => Preview
+}
+
+export function createPreviews(config: Config): Previews {
+  const renderers = new Map(Object.entries(config.sinks).map(([name, sink]) => [name, rendererOf(name, sink, config)]))
+  return {
+    of(delivery) {
+      try {
+        const render = renderers.get(delivery.sink)
+        if (render === undefined) throw new Error(`there is no sink ${delivery.sink}`)
+        return { sends: render(delivery) }
+      } catch (error) {
+        if (error instanceof TemplateError) return { fails: { code: 'template_error', message: error.message } }
+        if (error instanceof ExpressionError) return { fails: { code: 'expression_error', message: error.message } }
+        throw error
+      }
+    },
+  }
+}
+
+type Render = (delivery: Rendering) => Record<string, unknown>
+
+function rendererOf(name: string, sink: SinkConfig, { rules }: Config): Render {
+  switch (sink.type) {
+    case 'slack': {
+      const messages = compileMessages(name, sink, targetsOf(rules, name))
+      return (delivery) => {
+        const { channel, text, blocks } = found(messages.get(delivery.rule), delivery).render(delivery)
+        return { channel, text, ...(blocks === undefined ? {} : { blocks }) }
+      }
+    }
+    case 'kafka': {
+      const routes = compileRoutes(name, sink, targetsOf(rules, name))
+      return (delivery) => {
+        const { topic, render } = found(routes.get(delivery.rule), delivery)
+        const { key, value, headers } = render(delivery)
+        return { topic, key, headers, value: jsonOrText(value) }
+      }
+    }
+    case 'table': {
+      const columns = compileColumns(sink)
+      return ({ stored, resource }) => ({
+        table: sink.table,
+        row: Object.fromEntries(columns.map(({ column, read }) => [column, asJson(read(stored.event, resource))])),
+      })
+    }
+    case 'http': {
+      const { origin, pathname } = new URL(sink.url)
+      return (delivery) => ({
+        url: `${origin}${pathname}`,
+        headers: headersOf(delivery),
+        body: jsonOrText(delivery.stored.body),
+      })
+    }
+    case 'log':
+      return (delivery) => ({ line: JSON.parse(lineOf(delivery)) })
+    default:
+      return sink satisfies never
+  }
+}
+
+function found<T>(render: T | undefined, { rule, sink }: Rendering): T {
+  if (render === undefined) throw new Error(`rule ${rule} does not feed the sink ${sink}`)
+  return render
+}
+
+/** Before Postgres casts it to the type of its column. */
+function asJson(value: unknown): unknown {
+  return value === undefined ? null : JSON.parse(stringifyJson(value))
+}
+
+function jsonOrText(bytes: Buffer): unknown {
+  const text = bytes.toString('utf8')
+  try {
+    return JSON.parse(text)
+  } catch {
+    return text
+  }
+}
