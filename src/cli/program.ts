@@ -7,6 +7,7 @@ import { addCheck } from './check.ts'
 import { addDeliveries } from './deliveries.ts'
 import { addDemo } from './demo.ts'
 import { addEmulate } from './emulate.ts'
+import { addExplain } from './explain.ts'
 import { addInit } from './init/index.ts'
 import { addReconcile } from './reconcile.ts'
 import { addReplay } from './replay.ts'
@@ -31,6 +32,7 @@ export async function run(argv: readonly string[]): Promise<number> {
     addServe,
     addDemo,
     addCheck,
+    addExplain,
     addSend,
     addEmulate,
     addWebhooks,

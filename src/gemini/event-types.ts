@@ -1,7 +1,8 @@
 /** What webhooks can subscribe to, and what of it the rules want. */
 import type { RuleConfig } from '../config/schema.ts'
 import { unrecognizedType } from '../route/event.ts'
-import { compilePattern, sameType } from '../route/patterns.ts'
+import { sameType } from '../route/pattern-tree.ts'
+import { compilePattern } from '../route/patterns.ts'
 import type { RelayEvent } from '../types.ts'
 
 /** As the official SDK lists them (3.1.0). The list is open: others are taken where a declaration names them. */
