@@ -40,5 +40,5 @@ function valuesUnder(value: unknown, names: readonly string[], depth: number): r
   }
   const name = names[depth]
   if (name === undefined) return [value]
-  return isObject(value) && Object.hasOwn(value, name) ? valuesUnder(Reflect.get(value, name), names, depth + 1) : []
+  return isObject(value) && Object.hasOwn(value, name) ? valuesUnder(value[name], names, depth + 1) : []
 }

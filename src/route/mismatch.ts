@@ -2,7 +2,7 @@
 import type { Pattern, PatternNode } from '../config/schema.ts'
 import type { RelayEvent } from '../types.ts'
 import { readPattern, type Fields, type Node } from './pattern-tree.ts'
-import { fieldsTest, isObject, missing, nodeTest, nothing } from './patterns.ts'
+import { fieldsTest, isObject, missing, nodeTest, nothing, type Json } from './patterns.ts'
 
 export interface Mismatch {
   /** `data.error.code`; of alternatives that all fail it ends in `$or`. */
@@ -18,12 +18,12 @@ export interface Mismatch {
 /** @returns undefined where the event matches */
 export function explainPattern(pattern: Pattern): (event: RelayEvent) => Mismatch | undefined {
   const tree = readPattern(pattern)
-  return (event) => mismatchOf(tree, event, [])
+  return (event) => (isObject(event) ? mismatchOf(tree, event, []) : undefined)
 }
 
-function mismatchOf({ fields, either }: Fields, map: object, path: readonly string[]): Mismatch | undefined {
+function mismatchOf({ fields, either }: Fields, map: Json, path: readonly string[]): Mismatch | undefined {
   for (const { name, node } of fields) {
-    const held: unknown = Object.hasOwn(map, name) ? Reflect.get(map, name) : missing
+    const held: unknown = Object.hasOwn(map, name) ? map[name] : missing
     if (!nodeTest(node)(held)) return mismatchAt(node, held, [...path, name])
   }
   if (either === undefined || either.some((one) => fieldsTest(one)(map))) return undefined

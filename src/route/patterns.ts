@@ -12,30 +12,33 @@ import { readPattern, type Fields, type Node } from './pattern-tree.ts'
  * @throws PatternError with everything in it that is unknown or could never match
  */
 export function compilePattern(pattern: Pattern): (event: RelayEvent) => boolean {
-  return fieldsTest(readPattern(pattern))
+  const matches = fieldsTest(readPattern(pattern))
+  return (event) => isObject(event) && matches(event)
 }
 
 /** Stands for a field that is not there: no JSON holds it. */
 export const missing = Symbol('missing')
-export const nothing: Readonly<Record<string, unknown>> = Object.freeze({})
+export const nothing: Json = Object.freeze({})
 
+export type Json = Readonly<Record<string, unknown>>
 type Test = (value: unknown) => boolean
 
-export function fieldsTest({ fields, either }: Fields): (map: object) => boolean {
+export function fieldsTest({ fields, either }: Fields): (map: Json) => boolean {
   const tests = fields.map(({ name, node }) => ({ name, test: nodeTest(node) }))
-  const alternatives = either?.map(fieldsTest)
-  return (map) =>
-    tests.every(({ name, test }) => test(Object.hasOwn(map, name) ? Reflect.get(map, name) : missing)) &&
-    (alternatives === undefined || alternatives.some((matches) => matches(map)))
+  const all = (map: Json) => tests.every(({ name, test }) => test(Object.hasOwn(map, name) ? map[name] : missing))
+  if (either === undefined) return all
+  const alternatives = either.map(fieldsTest)
+  return (map) => all(map) && alternatives.some((matches) => matches(map))
 }
 
 export function nodeTest(node: Node): Test {
   if ('alternatives' in node) return leafTest(node.alternatives)
   const matches = fieldsTest(node)
   return (value) => {
-    if (isObject(value) && !Array.isArray(value)) return matches(value)
+    if (!isObject(value)) return matches(nothing)
+    if (!Array.isArray(value)) return matches(value)
     // One level of list and no more: how deep this recurses is up to the pattern, never to the sender.
-    const maps = Array.isArray(value) ? value.filter((member) => isObject(member) && !Array.isArray(member)) : []
+    const maps = value.filter((member) => isObject(member) && !Array.isArray(member))
     return maps.length > 0 ? maps.some(matches) : matches(nothing)
   }
 }
@@ -45,13 +48,16 @@ function leafTest(alternatives: readonly Alternative[]): Test {
   const tests = alternatives.flatMap((one) => (one.kind === 'test' ? [one.matches] : []))
   const wanted = (exists: boolean) => alternatives.some((one) => one.kind === 'exists' && one.exists === exists)
   const [present, absent] = [wanted(true), wanted(false)]
-  const matchesOne: Test = (value) => !isObject(value) && (exact.has(value) || tests.some((matches) => matches(value)))
+  const matchesOne: Test = (value) =>
+    !isObject(value) && value !== missing && (exact.has(value) || tests.some((matches) => matches(value)))
   return (value) => {
+    // Most fields hold a text and most patterns ask for one: that is decided by the set.
+    if (exact.has(value)) return true
     if (value === missing) return absent
     return present || (Array.isArray(value) ? value.some(matchesOne) : matchesOne(value))
   }
 }
 
-export function isObject(value: unknown): value is object {
+export function isObject(value: unknown): value is Json {
   return typeof value === 'object' && value !== null
 }
