@@ -80,6 +80,6 @@ function deliveryLines(delivery: ExplainedDelivery): string[] {
   return [`    ${delivery.sink}`, ...Object.entries(delivery.sends).map(([name, value]) => `      ${name}: ${shown(value)}`)]
 }
 
-function shown(value: unknown): string {
+export function shown(value: unknown): string {
   return oneLine(JSON.stringify(value) ?? 'nothing')
 }

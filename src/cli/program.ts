@@ -13,6 +13,7 @@ import { addReconcile } from './reconcile.ts'
 import { addReplay } from './replay.ts'
 import { addSend } from './send.ts'
 import { addServe } from './serve.ts'
+import { addTest } from './test/index.ts'
 import { addWebhooks } from './webhooks/index.ts'
 
 export async function run(argv: readonly string[]): Promise<number> {
@@ -32,6 +33,7 @@ export async function run(argv: readonly string[]): Promise<number> {
     addServe,
     addDemo,
     addCheck,
+    addTest,
     addExplain,
     addSend,
     addEmulate,

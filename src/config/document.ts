@@ -17,6 +17,7 @@ import {
 import { messageOf } from '../errors.ts'
 import { expand, type ExpandSources, type Expansion } from './expand.ts'
 import type { Fault, Path } from './issues.ts'
+import type { StandIn } from './stand-ins.ts'
 
 /** 1-based. */
 export interface Position {
@@ -26,6 +27,11 @@ export interface Position {
 
 export interface PlacedFault extends Fault {
   position: Position
+}
+
+export interface DocumentSources extends Omit<ExpandSources, 'standIn'> {
+  /** Made-up values; without it, what is not set is a fault. */
+  standIn?: StandIn | undefined
 }
 
 export interface ConfigDocument {
@@ -42,7 +48,7 @@ export interface ConfigDocument {
 const maxAliasCount = 100
 
 /** Never throws; a text that is no YAML at all has `json` undefined. */
-export function readDocument(text: string, sources: ExpandSources): ConfigDocument {
+export function readDocument(text: string, { standIn, ...sources }: DocumentSources): ConfigDocument {
   const lines = new LineCounter()
   // Pretty errors quote the text, and a text may hold a secret.
   const document = parseDocument(text, { merge: true, lineCounter: lines, prettyErrors: false, logLevel: 'error' })
@@ -62,6 +68,11 @@ export function readDocument(text: string, sources: ExpandSources): ConfigDocume
     },
   }
 
+  function standInAt(value: string, path: Path, make: StandIn): (reference: string) => string {
+    const type = document.getIn([...path.slice(0, -1), 'type'])
+    return (reference) => make(reference, { path, type, isWhole: value === `\${${reference}}` })
+  }
+
   function faultOf({ code, message, pos: [offset] }: YAMLError): PlacedFault {
     if (text.slice(offset - 1, offset + 1) === '${') return { path: [], message: quoteIt, position: places.atOffset(offset - 1) }
     return { path: [], message: plainMessages[code] ?? yamlMessage(message), position: places.atOffset(offset) }
@@ -78,7 +89,7 @@ export function readDocument(text: string, sources: ExpandSources): ConfigDocume
       })
     }
     forEachText(document.contents, [], (scalar, value, path) => {
-      const expansion = expand(value, sources)
+      const expansion = expand(value, { ...sources, standIn: standIn && standInAt(value, path, standIn) })
       if (expansion.text === value && expansion.references.length === 0) return
       for (const { offset, message } of expansion.faults)
         unresolved.push({ path, message, position: places.inside(scalar, offset) })

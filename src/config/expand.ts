@@ -5,6 +5,8 @@ export interface ExpandSources {
   env: Readonly<Record<string, string | undefined>>
   /** Reads a file named by `${file:…}`; throws when it cannot. */
   readFile: (path: string) => string
+  /** What an unset variable or an unreadable `file:…` stands for instead of being a fault. */
+  standIn?: ((reference: string) => string) | undefined
 }
 
 export interface Expansion {
@@ -19,7 +21,7 @@ const nested = /^(file:|[A-Za-z_][A-Za-z0-9_]*:-).*\$\{/s
 const variable = /^([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?$/s
 
 /** A default applies when the variable is unset or empty, as in a shell. */
-export function expand(source: string, { env, readFile }: ExpandSources): Expansion {
+export function expand(source: string, sources: ExpandSources): Expansion {
   const references: string[] = []
   const faults: { offset: number; message: string }[] = []
   const text = source.replace(
@@ -29,7 +31,7 @@ export function expand(source: string, { env, readFile }: ExpandSources): Expans
       const { value, fault } =
         close === '' && !nested.test(inner)
           ? { fault: 'a `${` is never closed; `$${` stands for a plain one' }
-          : resolve(inner, env, readFile)
+          : resolve(inner, sources)
       if (fault !== undefined) faults.push({ offset, message: fault })
       references.push(shownReference(inner))
       return value ?? whole
@@ -38,18 +40,18 @@ export function expand(source: string, { env, readFile }: ExpandSources): Expans
   return { text, references, faults }
 }
 
-function resolve(
-  inner: string,
-  env: ExpandSources['env'],
-  readFile: ExpandSources['readFile'],
-): { value?: string; fault?: string } {
+function resolve(inner: string, { env, readFile, standIn }: ExpandSources): { value?: string; fault?: string } {
   if (nested.test(inner)) return { fault: 'references cannot be nested: a default, or the path of a file, is plain text' }
-  if (inner.startsWith('file:')) return contentOf(inner.slice('file:'.length), readFile)
+  if (inner.startsWith('file:')) {
+    const content = contentOf(inner.slice('file:'.length), readFile)
+    return content.fault === undefined || standIn === undefined ? content : { value: standIn(inner) }
+  }
   const [, name, fallback] = variable.exec(inner) ?? []
   if (name === undefined)
     return { fault: 'expected `${VAR}`, `${VAR:-default}` or `${file:/path}`; `$${` stands for a plain `${`' }
   const value = Object.hasOwn(env, name) ? env[name] : undefined
   if (fallback !== undefined) return { value: value === undefined || value === '' ? fallback : value }
+  if (value === undefined && standIn !== undefined) return { value: standIn(name) }
   return value === undefined
     ? { fault: `\`${name}\` is not set in the environment; \`\${${name}:-}\` would make it optional` }
     : { value }

@@ -3,12 +3,14 @@ import { readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { messageOf, RelayError } from '../errors.ts'
 import { compileRules, type Plan } from '../route/plan.ts'
+import { caseFaults } from './case-faults.ts'
 import { readDocument, type ConfigDocument } from './document.ts'
 import { ConfigError, formatPath, labelOf, type ConfigIssue, type Fault } from './issues.ts'
 import { languageFaults } from './languages.ts'
 import { referenceFaults } from './references.ts'
 import { configSchema, type Config } from './schema.ts'
 import { secretFaults } from './secrets.ts'
+import type { StandIn } from './stand-ins.ts'
 import { droppedKeyFaults, shapeFaults } from './shape.ts'
 import { doubts } from './doubts.ts'
 
@@ -20,6 +22,8 @@ export interface LoadOptions {
   env: Readonly<Record<string, string | undefined>>
   /** Reads the file, and those that `${file:…}` names, as UTF-8; throws when it cannot. */
   readFile?: (path: string) => string
+  /** Made-up values for what is not set, where nothing is to be connected to. */
+  standIn?: StandIn
 }
 
 export interface LoadedConfig {
@@ -37,9 +41,9 @@ export interface LoadedConfig {
  * @throws ConfigError with every issue at once
  * @throws RelayError `config_invalid` when the file cannot be read
  */
-export function loadConfig({ file, env, readFile = readText }: LoadOptions): LoadedConfig {
+export function loadConfig({ file, env, readFile = readText, standIn }: LoadOptions): LoadedConfig {
   const text = contentOf(file, readFile)
-  const document = readDocument(text, { env, readFile: (path) => readFile(resolve(dirname(file), path)) })
+  const document = readDocument(text, { env, readFile: (path) => readFile(resolve(dirname(file), path)), standIn })
   const issued = (faults: readonly Fault[]) => issuesOf(document, file, faults)
   const spoiled = document.faults.map(({ position, path, message }) => ({ file, ...position, path: formatPath(path), message }))
   if (document.json === undefined) throw new ConfigError(file, spoiled)
@@ -52,6 +56,7 @@ export function loadConfig({ file, env, readFile = readText }: LoadOptions): Loa
     ...referenceFaults(document.json),
     ...languageFaults(document.json),
     ...secretFaults(document.json),
+    ...caseFaults(document.json),
   ])
   // A reference that could not be resolved is the reason for whatever else is said about that value.
   const unresolved = new Set(spoiled.map(({ path }) => path).filter((path) => path !== ''))

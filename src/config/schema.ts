@@ -3,6 +3,7 @@
  * Values arrive after `${VAR}` expansion; see load.ts.
  */
 import { z } from 'zod'
+import { caseSchema } from './cases.ts'
 import { geminiSchema } from './gemini-schema.ts'
 import { addressesIn, brokerEntry, kafkaTopic } from './kafka-address.ts'
 import { byteSize, decimal, durationMs, flag, integer, maxTimeoutMs, name, nonEmpty, rate, sqlName } from './values.ts'
@@ -255,6 +256,7 @@ export const configSchema = z.strictObject({
   sources: z.record(name, sourceSchema),
   sinks: z.record(name, sinkSchema).default({}),
   rules: z.array(ruleSchema).default([]),
+  tests: z.array(caseSchema).default([]).describe('Cases for `gemini-relay test`; nothing else reads them.'),
 })
 
 export type Config = z.output<typeof configSchema>

@@ -1,0 +1,68 @@
+/** Cases beside the rules: an event, and exactly the deliveries that are to come of it. `gemini-relay test` runs them. */
+import { z } from 'zod'
+import { name, nonEmpty } from './values.ts'
+
+const text = z.string().nullable()
+const count = z.number().int().min(0)
+
+/** As much of `event.resource` as a case needs: the rest is as where the API says nothing. */
+const resourceSchema = z.strictObject({
+  kind: z.enum(['batch', 'interaction']).optional().describe('By default what the type of the event says.'),
+  name: text.optional(),
+  id: text.optional(),
+  state: text.optional(),
+  display_name: text.optional(),
+  model: text.optional(),
+  agent: text.optional(),
+  counts: z
+    .strictObject({ total: count.optional(), succeeded: count.optional(), failed: count.optional(), pending: count.optional() })
+    .optional(),
+  output_files: z.array(z.string()).optional(),
+  summary: z.string().optional(),
+  outputs: z.array(z.record(z.string(), z.unknown())).optional(),
+  create_time: text.optional(),
+  end_time: text.optional(),
+  update_time: text.optional(),
+  error: z
+    .strictObject({ code: z.union([z.string(), z.number(), z.null()]).default(null), message: text.default(null) })
+    .nullable()
+    .optional(),
+})
+
+const expectedSchema = z
+  .looseObject({
+    rule: name,
+    sink: name,
+    fails: z.enum(['template_error', 'expression_error']).optional().describe('It cannot be rendered, by this code.'),
+    dead: z.enum(['condition_error']).optional().describe('The condition of its rule fails: it is dead at once.'),
+  })
+  .describe('A delivery. Besides its rule and sink whatever is to be compared: text, channel, blocks, topic, key, value, row, …')
+
+export const caseSchema = z.strictObject({
+  name: nonEmpty.describe('What is expected, as a sentence.'),
+  event: z
+    .union([z.record(z.string(), z.unknown()), z.string()], {
+      error: 'expected an envelope, such as { type: batch.failed, data: { id: b1 } }, or the text of a body that is none',
+    })
+    .describe('The body: `type`, `data` and the rest of an envelope, or a text that is no envelope.'),
+  source: name.optional().describe('Where it is received; needed when there are several sources.'),
+  webhook_id: z
+    .string()
+    .regex(/^[!-~]{1,256}$/, 'expected 1 to 256 visible ASCII characters')
+    .optional()
+    .describe('Default msg_dry_run.'),
+  scheme: z.enum(['hmac', 'ed25519', 'jwt', 'reconciled']).optional().describe('Default hmac.'),
+  user_metadata: z.record(z.string(), z.unknown()).optional().describe('`event.user_metadata`, where the event itself has none.'),
+  resource: resourceSchema.nullable().optional().describe('What `enrich` would fetch; by default it finds nothing.'),
+  expect: z.array(expectedSchema).describe('Exactly these deliveries, in any order; [] is none.'),
+})
+
+/** `relay.test.yaml` beside `relay.yaml`; a plain list there is its `tests`. */
+export const testFileSchema = z.strictObject({
+  env: z.record(z.string(), z.string()).default({}).describe('Values of variables that the configuration names.'),
+  tests: z.array(caseSchema),
+})
+
+export type Case = z.output<typeof caseSchema>
+export type CaseResource = z.output<typeof resourceSchema>
+export type Expected = z.output<typeof expectedSchema>

@@ -1,0 +1,51 @@
+/** Cases in a file of their own, read as strictly as a configuration. */
+import { dirname, resolve } from 'node:path'
+import { caseFaults } from './case-faults.ts'
+import { testFileSchema, type Case } from './cases.ts'
+import { readDocument } from './document.ts'
+import { ConfigError, formatPath, type ConfigIssue, type Fault } from './issues.ts'
+import type { Config } from './schema.ts'
+import { droppedKeyFaults, shapeFaults } from './shape.ts'
+
+export interface PlacedCase {
+  one: Case
+  file: string
+  /** 1-based. */
+  line: number
+}
+
+export interface TestFile {
+  /** For the configuration's variables. */
+  env: Record<string, string>
+  /** @throws ConfigError for what the configuration does not have */
+  casesFor: (config: Config) => PlacedCase[]
+}
+
+/** @throws ConfigError with every issue at once */
+export function readTestFile(file: string, readFile: (path: string) => string): TestFile {
+  const document = readDocument(readFile(file), { env: {}, readFile: (path) => readFile(resolve(dirname(file), path)) })
+  const isList = Array.isArray(document.json)
+  const json = isList ? { tests: document.json } : document.json
+  const issued = (faults: readonly Fault[]): ConfigIssue[] =>
+    faults.map((fault) => {
+      const path = isList ? fault.path.slice(1) : fault.path
+      return { file, ...document.place({ ...fault, path }), path: formatPath(path), message: fault.message }
+    })
+  const spoiled = document.faults.map(({ position, path, message }) => ({ file, ...position, path: formatPath(path), message }))
+  const parsed = testFileSchema.safeParse(json)
+  const shape = parsed.success ? [] : shapeFaults(parsed.error, json)
+  const issues = json === undefined ? spoiled : [...spoiled, ...issued([...shape, ...droppedKeyFaults(json)])]
+  if (!parsed.success || issues.length > 0) throw new ConfigError(file, issues)
+  const { env, tests } = parsed.data
+  return {
+    env,
+    casesFor(config) {
+      const unknown = issued(caseFaults({ ...config, tests }))
+      if (unknown.length > 0) throw new ConfigError(file, unknown)
+      return tests.map((one, index) => {
+        const path = isList ? [index] : ['tests', index]
+        return { one, file, line: document.place({ path, message: '' }).line }
+      })
+    },
+  }
+}
