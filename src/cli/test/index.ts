@@ -5,10 +5,12 @@ import { withConfig, withJson, type ConfigOption, type JsonOption } from '../opt
 import { junitOf } from './junit.ts'
 import { asJson, hasFailed, resultsOf, type Result } from './results.ts'
 import { textOf } from './text.ts'
+import { watchFiles } from './watch.ts'
 
 interface TestOptions extends ConfigOption, JsonOption {
   junit?: string
   strict: boolean
+  watch: boolean
 }
 
 export function addTest(program: Command): void {
@@ -17,20 +19,29 @@ export function addTest(program: Command): void {
     .argument('[files...]', 'configurations or their test files, instead of --config')
     .option('--junit <file>', 'write the results as JUnit XML too')
     .option('--strict', 'fail where no case touches a rule', false)
-    .action((files: readonly string[], options: TestOptions) => {
-      const results = resultsOf(files.length === 0 ? [options.config] : files)
-      process.stdout.write(options.json ? `${jsonOf(results, options)}\n` : `${results.map(textOf).join('\n')}\n`)
-      if (options.junit !== undefined) write(options.junit, junitOf(results))
-      if (results.every((result) => 'cases' in result && result.cases.length === 0))
-        throw new RelayError('not_found', 'there is no case', {
-          hint: 'cases stand under `tests` of a configuration, or in relay.test.yaml beside relay.yaml',
-        })
-      if (results.some((result) => hasFailed(result, options))) process.exitCode = 1
+    .option('--watch', 'run again whenever one of the files changes, until it is stopped', false)
+    .action((named: readonly string[], options: TestOptions) => {
+      const files = named.length === 0 ? [options.config] : named
+      process.exitCode = runOnce(files, options) ? 0 : 1
+      if (options.watch) watchFiles(files, () => void runOnce(files, options))
     })
 }
 
-function jsonOf(results: readonly Result[], options: TestOptions): string {
-  return JSON.stringify({ passed: !results.some((result) => hasFailed(result, options)), configurations: results.map(asJson) })
+/** @returns whether all is well */
+function runOnce(files: readonly string[], options: TestOptions): boolean {
+  const results = resultsOf(files)
+  const passed = !results.some((result) => hasFailed(result, options))
+  process.stdout.write(options.json ? `${jsonOf(results, passed)}\n` : `${results.map(textOf).join('\n')}\n`)
+  if (options.junit !== undefined) write(options.junit, junitOf(results))
+  if (results.some((result) => 'refused' in result || result.cases.length > 0)) return passed
+  process.stderr.write(
+    'gemini-relay: there is no case\n  cases stand under `tests` of a configuration, or in relay.test.yaml beside relay.yaml\n',
+  )
+  return false
+}
+
+function jsonOf(results: readonly Result[], passed: boolean): string {
+  return JSON.stringify({ passed, configurations: results.map(asJson) })
 }
 
 function write(file: string, text: string): void {
