@@ -1,8 +1,12 @@
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { spawn } from 'node:child_process'
+import { mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { casesRelay as relay, passingCases as passing } from '../fixtures/cases.ts'
 import { cli } from '../setup/cli.ts'
+import { binary } from '../setup/relay-process.ts'
+import { eventually } from '../setup/sender.ts'
 
 let dir: string
 
@@ -12,31 +16,6 @@ beforeEach(() => {
 afterEach(() => {
   rmSync(dir, { recursive: true, force: true })
 })
-
-const relay = `
-sources: { gemini: { path: /hook, static: { secrets: ['\${GEMINI_WEBHOOK_SECRET}'] } } }
-sinks:
-  ops: { type: slack, token: '\${file:/run/secrets/slack_bot_token}', channel: '\${OPS_CHANNEL}' }
-  stream: { type: kafka, brokers: ['\${KAFKA_BROKERS}'], topic: jobs }
-  jobs:
-    type: table
-    table: jobs
-    key: [id]
-    url: 'postgres://relay:\${PASSWORD}@\${PGHOST}/jobs'
-    columns: { id: event.subject, n: event.data.n, name: 'event.resource.?display_name.orValue("none")' }
-  forward: { type: http, url: '\${FORWARD_URL}', secret: '\${FORWARD_SECRET}' }
-rules:
-  - name: failures
-    when: { type: batch.failed, data: { n: [{ exists: true }] } }
-    to: [{ sink: ops, text: ':x: {{ event.subject }} {{ event.data.why }}' }, { sink: jobs, enrich: gemini }]
-  - name: large
-    if: event.data.n > 10
-    to: [stream]
-  - name: bad
-    when: { type: video.generated }
-    if: event.data.n.size() > 1
-    to: [forward]
-`
 
 function write(name: string, text: string): string {
   const file = join(dir, name)
@@ -49,26 +28,6 @@ async function test(...args: string[]): Promise<{ code: number; stdout: string; 
   const { code, stdout, stderr } = await cli(['test', ...args])
   return { code, stdout: stdout.replaceAll(`${dir}/`, ''), stderr: stderr.replaceAll(`${dir}/`, '') }
 }
-
-const passing = `
-tests:
-  - name: a failure is told and kept
-    event: { type: batch.failed, data: { id: b1, n: 2, why: <quota> } }
-    resource: { display_name: nightly }
-    expect:
-      - { rule: failures, sink: jobs, row: { id: b1, name: nightly } }
-      - { rule: failures, sink: ops, text: ':x: b1 &lt;quota&gt;', channel: COPSCHANNEL }
-  - name: a large one goes to the stream
-    event: { type: batch.succeeded, data: { id: b2, n: 11 } }
-    webhook_id: msg_2
-    expect: [{ rule: large, sink: stream, topic: jobs, key: b2, headers: { webhook-id: msg_2 }, value: { data: { n: 11 } } }]
-  - name: a condition that fails is dead
-    event: { type: video.generated, data: { id: v1, n: 3 } }
-    expect: [{ rule: bad, sink: forward, dead: condition_error }]
-  - name: anything else goes nowhere
-    event: no envelope
-    expect: []
-`
 
 describe('gemini-relay test', () => {
   it('passes without any variable, secret or file that the configuration names', async () => {
@@ -87,5 +46,122 @@ describe('gemini-relay test', () => {
       wanted ":x: b1 &lt;quota&gt;"
       seen   ":no: b1 &lt;quota&gt;"
 `)
+  })
+
+  it('has gemini-relay check find the same in the cases of a configuration', async () => {
+    const config = write('relay.yaml', `${relay}tests: [{ name: a, event: {}, expect: [{ rule: large, sink: streem }] }]\n`)
+    const env = { GEMINI_WEBHOOK_SECRET: '', OPS_CHANNEL: 'C0123', KAFKA_BROKERS: 'k:1', PASSWORD: 'p', PGHOST: 'h' }
+    const { code, stderr } = await cli(['check', '-c', config], { ...env, FORWARD_URL: 'http://h/', FORWARD_SECRET: '' })
+    expect([code, stderr]).toEqual([1, expect.stringContaining('there is no sink `streem`, did you mean `stream`?')])
+  })
+
+  it('gives variables the values of the test file, and none of the environment', async () => {
+    const config = write('relay.yaml', relay)
+    const cases = `tests: [{ name: a, event: { type: batch.failed, data: { id: b, n: 1 } }, expect: [{ rule: failures, sink: jobs }, { rule: failures, sink: ops, channel: C0999 }] }]`
+    write('relay.test.yaml', `env: { OPS_CHANNEL: C0999 }\n${cases}\n`)
+    expect((await cli(['test', config], { OPS_CHANNEL: 'C0111' })).code).toBe(0)
+    write('relay.test.yaml', `${cases}\n`)
+    const { code, stdout } = await cli(['test', config], { OPS_CHANNEL: 'C0999' })
+    expect([code, stdout]).toEqual([1, expect.stringContaining('"COPSCHANNEL"')])
+  })
+
+  it('runs a configuration once, with all its cases, however it is named', async () => {
+    const config = write('relay.yaml', relay + passing)
+    const cases = write('relay.test.yaml', '- { name: more, event: {}, expect: [] }\n')
+    for (const named of [[config], [cases], [config, cases], ['-c', config]])
+      expect(await test(...named)).toMatchObject({ code: 0, stdout: 'ok   relay.yaml: 5 cases\n' })
+  })
+
+  it('fails for rules that no case touches only with --strict', async () => {
+    const config = write('relay.yaml', `${relay}tests: [{ name: a, event: {}, expect: [] }]\n`)
+    expect(await test(config)).toMatchObject({ code: 0, stdout: expect.stringContaining('no case touches the rule large') })
+    expect((await test(config, '--strict')).code).toBe(1)
+    expect((await test(write('relay.yaml', relay + passing), '--strict')).code).toBe(0)
+  })
+
+  it('ends with 1 where there is no case, and goes on after a configuration that is not valid', async () => {
+    const none = write('none.yaml', relay)
+    expect(await test(none)).toMatchObject({ code: 1, stderr: expect.stringContaining('there is no case') })
+    const broken = write('broken.yaml', `${relay}rulez: []\n`)
+    const { code, stdout } = await test(broken, write('relay.yaml', relay + passing))
+    expect([code, stdout]).toEqual([
+      1,
+      expect.stringMatching(/^FAIL broken.yaml\nbroken.yaml:\d+:1: unknown key `rulez`.*\nok {3}relay.yaml: 4 cases\n$/),
+    ])
+    expect(await test(join(dir, 'nowhere.yaml'))).toMatchObject({
+      code: 1,
+      stdout: expect.stringContaining('FAIL nowhere.yaml\ncannot read'),
+    })
+    expect((await test('--nonsense')).code).toBe(2)
+    expect((await test(none, '--junit', dir)).code).toBe(2)
+  })
+
+  it('writes JUnit that counts, and escapes whatever a case says', async () => {
+    const config = write('relay.yaml', relay.replace(':x:', '<&>') + passing.replace('anything else', 'all "quotes" & <tags>'))
+    const junit = join(dir, 'results.xml')
+    expect((await test(config, write('broken.yaml', 'rulez: []'), '--junit', junit)).code).toBe(1)
+    const xml = readFileSync(junit, 'utf8').replaceAll(`${dir}/`, '')
+    expect(xml).toContain('<testsuite name="relay.yaml" tests="4" failures="1" errors="0">')
+    expect(xml).toContain('name="all &quot;quotes&quot; &amp; &lt;tags&gt; goes nowhere"')
+    expect(xml).toContain('<failure message="rule failures, sink ops, text">')
+    expect(xml).toContain('<testsuite name="broken.yaml" tests="1" failures="0" errors="1">')
+    expect(xml.replaceAll(/&(amp|lt|gt|quot);/g, '')).not.toContain('&')
+    expect(xml.replaceAll(/<\/?[a-z]+( [a-z]+="[^"<>]*")*>|<\?xml[^>]*>/g, '')).not.toMatch(/[<>]/)
+  })
+
+  it('prints one JSON document with --json', async () => {
+    const config = write('relay.yaml', relay.replace(':x:', ':no:') + passing)
+    const { code, stdout } = await test(config, '--json')
+    expect([code, JSON.parse(stdout)]).toMatchObject([
+      1,
+      {
+        passed: false,
+        configurations: [
+          {
+            config: 'relay.yaml',
+            untouched: [],
+            cases: [
+              {
+                name: 'a failure is told and kept',
+                problems: [
+                  {
+                    problem: 'differs',
+                    rule: 'failures',
+                    sink: 'ops',
+                    field: 'text',
+                    wanted: ':x: b1 &lt;quota&gt;',
+                    seen: ':no: b1 &lt;quota&gt;',
+                  },
+                ],
+              },
+              { problems: [] },
+              { problems: [] },
+              { problems: [] },
+            ],
+          },
+        ],
+      },
+    ])
+  })
+
+  it('runs again with --watch when a file changes, also by a new one in its place', async () => {
+    const config = write('relay.yaml', relay + passing)
+    const child = spawn(process.execPath, [binary, 'test', config, '--watch'], { stdio: ['ignore', 'pipe', 'inherit'] })
+    let output = ''
+    child.stdout.on('data', (chunk: Buffer) => void (output += chunk.toString()))
+    const said = (text: string) =>
+      eventually(
+        () => output,
+        (seen) => seen.includes(text),
+      )
+    try {
+      await said('4 cases')
+      renameSync(write('relay.yaml.new', relay.replace(':x:', ':no:') + passing), config)
+      await said('1 of 4 cases')
+      write('relay.test.yaml', '- { name: more, event: {}, expect: [] }\n')
+      await said('1 of 5 cases')
+    } finally {
+      child.kill()
+    }
   })
 })
