@@ -138,7 +138,7 @@ describe('a case', () => {
     const { json } = test(
       write(
         'relay.yaml',
-        cases('source: other, ').replace('type: batch.failed, data: { n: [{ exists: true }] }', 'source: other'),
+        cases('source: gemini, ').replace('type: batch.failed, data: { n: [{ exists: true }] }', 'source: gemini'),
       ),
     )
     expect(json).toMatchObject([
