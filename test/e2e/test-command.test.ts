@@ -81,7 +81,11 @@ describe('gemini-relay test', () => {
 
   it('ends with 1 where there is no case, and goes on after a configuration that is not valid', async () => {
     const none = write('none.yaml', relay)
-    expect(await test(none)).toMatchObject({ code: 1, stderr: expect.stringContaining('there is no case') })
+    expect(await test(none)).toMatchObject({
+      code: 1,
+      stdout: 'none none.yaml: no cases\n',
+      stderr: expect.stringContaining('there is no case'),
+    })
     const broken = write('broken.yaml', `${relay}rulez: []\n`)
     const { code, stdout } = await test(broken, write('relay.yaml', relay + passing))
     expect([code, stdout]).toEqual([

@@ -13,6 +13,7 @@ export function textOf(result: Result): string {
     return `FAIL ${config}\n${refused instanceof ConfigError ? formatIssues(refused.issues) : oneLine(refused.message)}`
   }
   const failed = failedIn(result)
+  if (result.cases.length === 0) return `none ${config}: no cases`
   const all = counted(result.cases.length)
   const head = failed.length === 0 ? `ok   ${config}: ${all}` : `FAIL ${config}: ${failed.length} of ${all}`
   const untouched = result.untouched.map((rule) => `  no case touches the rule ${rule}`)
