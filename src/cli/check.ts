@@ -3,12 +3,18 @@ import { ConfigError, formatIssues } from '../config/issues.ts'
 import { loadConfig, type LoadedConfig } from '../config/load.ts'
 import { withConfig, withJson, type ConfigOption, type JsonOption } from './options.ts'
 
+interface CheckOptions extends ConfigOption, JsonOption {
+  strict: boolean
+}
+
 export function addCheck(program: Command): void {
   withJson(withConfig(program.command('check')))
-    .description('validate a configuration without connecting to anything; 1 when it is not valid')
-    .action(({ config: file, json }: ConfigOption & JsonOption) => {
+    .description('say what is wrong with a configuration, and what is probably not meant; 1 when it is not valid')
+    .option('--strict', 'take what is probably not meant for a mistake', false)
+    .action(({ config: file, json, strict }: CheckOptions) => {
       try {
         const loaded = loadConfig({ file, env: process.env })
+        if (strict && loaded.warnings.length > 0) throw new ConfigError(file, loaded.warnings)
         report(loaded, json)
       } catch (error) {
         if (!json || !(error instanceof ConfigError)) throw error

@@ -1,9 +1,14 @@
 /** What a valid configuration says that is probably not meant. */
+import { dataDoubts } from './data-doubts.ts'
 import type { Fault } from './issues.ts'
+import { neverDoubts, unheardSources } from './never-doubts.ts'
 import { resourceDoubts } from './resource-doubts.ts'
 import type { Config } from './schema.ts'
+import { twiceDoubts } from './twice-doubts.ts'
+import { worldOf } from './world.ts'
 
-export function doubts({ sources, sinks, rules }: Config): Fault[] {
+export function doubts({ sources, sinks, rules, gemini }: Config): Fault[] {
+  const world = worldOf({ sources, gemini })
   const fed = new Set(rules.flatMap(({ to }) => to.map(({ sink }) => sink)))
   const keyless = Object.entries(sources).filter(
     ([, { static: secrets, dynamic }]) => dynamic === undefined && secrets?.managed !== true && !secrets?.secrets.some(Boolean),
@@ -20,6 +25,10 @@ export function doubts({ sources, sinks, rules }: Config): Fault[] {
       .filter((name) => !fed.has(name))
       .map((name): Fault => ({ path: ['sinks', name], at: 'key', message: `no rule feeds the sink \`${name}\`` })),
     ...resourceDoubts({ sinks, rules }),
+    ...neverDoubts({ rules }, world),
+    ...unheardSources({ rules }, world),
+    ...twiceDoubts({ rules }),
+    ...dataDoubts({ rules, sinks }, world),
     ...(Object.keys(sources).length === 0
       ? [{ path: ['sources'], at: 'key' as const, message: 'there is no source: nothing is received' }]
       : []),

@@ -76,7 +76,8 @@ function textFaults(value: unknown, path: Path): Fault[] {
   }
 }
 
-function offsetOf(text: string, line: number, column: number): number {
+/** In UTF-16 units, of a place that is 1-based. */
+export function offsetOf(text: string, line: number, column: number): number {
   const before = text.split('\n').slice(0, line - 1)
   return before.reduce((sum, { length }) => sum + length + 1, 0) + column - 1
 }

@@ -1,4 +1,5 @@
-/** The event types that Gemini documents, with an example of each. */
+/** An example of each event type that Gemini documents. */
+import { isCatalogType, type CatalogType } from '../gemini/catalog.ts'
 
 export interface Envelope {
   type: string
@@ -33,9 +34,7 @@ const examples = {
     output_file_uri: `https://generativelanguage.googleapis.com/v1/files/${id}-video`,
     file_name: `files/${id}-video`,
   }),
-} satisfies Record<string, ExampleData>
-
-export type CatalogType = keyof typeof examples
+} satisfies Record<CatalogType, ExampleData>
 
 export const eventTypes: readonly string[] = Object.keys(examples)
 
@@ -58,8 +57,4 @@ export function exampleEvent(type: string, { id, now, data = {}, metadata }: Exa
     timestamp: now.toISOString(),
     data: { ...example(id), ...data, ...(metadata === undefined ? {} : { user_metadata: metadata }) },
   }
-}
-
-export function isCatalogType(type: string): type is CatalogType {
-  return Object.hasOwn(examples, type)
 }

@@ -1,5 +1,6 @@
 /** Delivers what happens to those who want it, at least once, with retries, and badly where a fault asks for it. */
 import { messageOf } from '../errors.ts'
+import { pingType } from '../gemini/catalog.ts'
 import type { Log } from '../log.ts'
 import { signDelivery, signWrongly, type Signer } from './attempt-headers.ts'
 import { retryDelayMs, retryForMs } from './backoff.ts'
@@ -205,9 +206,6 @@ interface Address {
   uri: string
   signer: Signer
 }
-
-/** Guessed: what a ping says is documented nowhere. */
-const pingType = 'webhook.ping'
 
 const usualDelayMs = 60_000
 

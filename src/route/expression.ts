@@ -82,6 +82,11 @@ export function compileCondition(source: string): (event: RelayEvent) => boolean
   }
 }
 
+/** The tree of an expression that compiles. */
+export function parseExpression(source: string): ASTNode {
+  return guarded(() => values.parse(source).ast)
+}
+
 function compile(source: string, environment: Environment): { evaluate: Evaluate; type: string; ast: ASTNode } {
   return guarded(() => {
     const parsed = environment.parse(source)

@@ -1,5 +1,5 @@
 /** Liquid over `event`, for texts that people read. */
-import { Drop, Liquid, LiquidError, type Template } from 'liquidjs'
+import { Drop, Liquid, LiquidError, Output, type Template } from 'liquidjs'
 import { messageOf } from '../errors.ts'
 import type { JobResource, RelayEvent } from '../types.ts'
 import { eventFields, resourceField } from './fields.ts'
@@ -86,6 +86,30 @@ function parse(engine: Liquid, source: string): Template[] {
   })
 }
 
+/** A field of the event that a text shows or asks for. */
+export interface TextMention extends Position {
+  /** After `event`, up to the first that is not written out. */
+  path: readonly string[]
+  /** Shown as it is, on every event: not under a tag, and without a filter that stands in for it where it is missing. */
+  bare: boolean
+}
+
+/** @param source a text that compiles */
+export function mentionsInText(source: string): TextMention[] {
+  const engine = engines.none
+  return guarded(() =>
+    engine.parse(source).flatMap((part) => {
+      const bare = part instanceof Output && !part.value.filters.some(({ name }) => name === 'default')
+      const { event = [] } = engine.analyzeSync([part], { partials: false }).globals
+      return event.map(({ segments, location }) => {
+        const end = segments.findIndex((segment) => typeof segment !== 'string')
+        const path = segments.slice(1, end === -1 ? undefined : end).filter((segment) => typeof segment === 'string')
+        return { path, bare, line: location.row, column: location.col }
+      })
+    }),
+  )
+}
+
 function unknownVariable(name: string): string {
   const hint = eventFields.includes(name) ? `, did you mean \`event.${name}\`?` : suggestion(name, ['event'])
   return `unknown variable \`${name}\`${hint === '' ? ': the only one is `event`' : hint}`
@@ -102,7 +126,9 @@ function guarded<T>(work: () => T): T {
 
 /** The library appends its own notion of the place to the message; ours is in `line` and `column`. */
 function plainMessage(error: unknown): string {
-  return messageOf(error).replace(/(, file:[^,]*)?, line:\d+, col:\d+$/, '')
+  const message = messageOf(error).replace(/(, file:[^,]*)?, line:\d+, col:\d+$/, '')
+  const filter = /^undefined filter: (\w+)$/.exec(message)?.[1]
+  return filter === undefined ? message : `${message}${suggestion(filter, Object.keys(engines.none.filters))}`
 }
 
 function positionOf(error: unknown): Position | undefined {

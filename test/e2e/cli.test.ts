@@ -73,6 +73,18 @@ rules:
     expect([code, stderr]).toEqual([1, expect.stringContaining('/nowhere/relay.yaml')])
   })
 
+  it('with --strict takes a doubt for a mistake', async () => {
+    const config = writeConfig('sources: {}\nsinks: { trace: { type: log } }\nrules: [{ name: all, to: [trace] }]\n')
+    const mild = await cli(['check', '-c', config.file])
+    const strict = await cli(['check', '--strict', '-c', config.file])
+    const json = await cli(['check', '--strict', '--json', '-c', config.file])
+    config.remove()
+    const doubt = `${config.file}:1:1: there is no source: nothing is received`
+    expect([mild.code, mild.stdout.split('\n')[0]]).toEqual([0, doubt])
+    expect([strict.code, strict.stdout, strict.stderr]).toEqual([1, '', `${doubt}\n`])
+    expect([json.code, JSON.parse(json.stdout)]).toMatchObject([1, { valid: false, errors: [expect.anything()] }])
+  })
+
   it('reports as JSON', async () => {
     const config = writeConfig('sources: {}\nsinks: { trace: { type: log } }\nrules: [{ name: all, to: [trace] }]\n')
     const { code, stdout } = await cli(['check', '--json', '-c', config.file])

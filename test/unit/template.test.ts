@@ -101,7 +101,7 @@ describe('a structure of texts', () => {
 
 describe('a text that does not compile', () => {
   test.each([
-    ['{{ event.type | upcas }}', 1, 1, 'undefined filter: upcas'],
+    ['{{ event.type | upcas }}', 1, 1, 'undefined filter: upcas, did you mean `upcase`?'],
     ['a\n  {{ event.type', 2, 3, 'output "{{ event.type" not closed'],
     ['{% if event.type %}', 1, 1, 'tag {% if event.type %} not closed'],
     ['a\n{{ evnt.type }}', 2, 4, 'unknown variable `evnt`, did you mean `event`?'],

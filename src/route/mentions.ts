@@ -1,0 +1,70 @@
+/** What an expression asks of an event by name: fields of `data`, and types that it compares with. */
+import type { ASTNode } from '@marcbachmann/cel-js'
+import { childrenOf } from './ast.ts'
+import { parseExpression } from './expression.ts'
+
+export interface Mention {
+  name: string
+  /** Where in the source, in UTF-16 units. */
+  offset: number
+}
+
+export interface Mentions {
+  /** `event.data.x`, however it is spelled. */
+  data: readonly Mention[]
+  /** `event.type == "x"`, or `in` a list that holds it. */
+  types: readonly Mention[]
+  /** All fields of `event`. */
+  fields: readonly string[]
+}
+
+/** @param source an expression that compiles */
+export function mentionsIn(source: string): Mentions {
+  const nodes = nodesUnder(parseExpression(source))
+  return {
+    data: nodes.flatMap((node) => memberOf(node, isData) ?? []),
+    types: nodes.flatMap(typesComparedIn),
+    fields: nodes.flatMap((node) => memberOf(node, isEvent)?.name ?? []),
+  }
+}
+
+function nodesUnder(node: ASTNode): ASTNode[] {
+  return [node, ...childrenOf(node).flatMap(nodesUnder)]
+}
+
+/** The name that is read of such a node, in any of the four spellings: `.x`, `.?x`, `["x"]`, `[?"x"]`. */
+function memberOf(node: ASTNode, isOwner: (node: ASTNode) => boolean): Mention | undefined {
+  if (node.op === '.' || node.op === '.?') {
+    const [owner, name] = node.args
+    if (typeof name !== 'string' || !isOwner(owner)) return undefined
+    return { name, offset: node.end - name.length }
+  }
+  if (node.op !== '[]' && node.op !== '[?]') return undefined
+  const [owner, key] = node.args
+  return isOwner(owner) ? textIn(key) : undefined
+}
+
+function isEvent(node: ASTNode): boolean {
+  return node.op === 'id' && node.args === 'event'
+}
+
+function isData(node: ASTNode): boolean {
+  return memberOf(node, isEvent)?.name === 'data'
+}
+
+function typesComparedIn(node: ASTNode): Mention[] {
+  if (node.op !== '==' && node.op !== 'in') return []
+  const [left, right] = node.args
+  const other = isType(left) ? right : node.op === '==' && isType(right) ? left : undefined
+  if (other === undefined) return []
+  return (node.op === 'in' && other.op === 'list' ? other.args : [other]).flatMap((item) => textIn(item) ?? [])
+}
+
+function isType(node: ASTNode): boolean {
+  return memberOf(node, isEvent)?.name === 'type'
+}
+
+/** Of a literal. */
+function textIn(node: ASTNode): Mention | undefined {
+  return node.op === 'value' && typeof node.args === 'string' ? { name: node.args, offset: node.start } : undefined
+}
