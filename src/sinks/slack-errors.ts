@@ -70,7 +70,7 @@ const knownErrors: ReadonlyMap<string, KnownError> = new Map([
 export interface PlatformError {
   /** The `error` of the answer. */
   error: string
-  channel: string
+  channel: string | undefined
   /** What the answer adds: pointers into the blocks, a missing scope. */
   details: readonly string[]
 }
@@ -79,7 +79,12 @@ export interface PlatformError {
 export function slackFailure({ error, channel, details }: PlatformError): Failure {
   const known = knownErrors.get(error) ?? permanent('see the errors of chat.postMessage in Slack’s reference')
   const more = details.length === 0 ? '' : ` (${details.join('; ')})`
-  const message = `Slack says ${error} for channel ${channel}: ${known.advice}${more}`
+  const message = `Slack says ${error}${forChannel(channel)}: ${known.advice}${more}`
   if (known.code === 'rate_limited') return failed('rate_limited', message, rateLimitPauseMs(undefined, 0))
   return failed(known.code, message)
+}
+
+/** ` for channel …`, or nothing. */
+export function forChannel(channel: string | undefined): string {
+  return channel === undefined ? '' : ` for channel ${channel}`
 }

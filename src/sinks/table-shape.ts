@@ -51,6 +51,11 @@ export async function shapeTable(pool: Pool, name: string, config: SinkConfigOf<
   }
 }
 
+/** Whether there is such a table at all. */
+export async function isThere(pool: Pool, { table }: SinkConfigOf<'table'>): Promise<boolean> {
+  return (await readColumns(pool, quotedTable(table))) !== undefined
+}
+
 function kindOf(category: string, base: string): TableColumn['kind'] {
   const isJson = /^_?jsonb?$/.test(base)
   if (category === 'A') return isJson ? 'json_array' : 'array'
