@@ -61,6 +61,11 @@ describe('nothing is said of', () => {
     ],
     ['a key of user_metadata', 'to: [{ sink: stream, key: event.user_metadata.job }]'],
     ['a condition on a ping', "when: { type: [webhook.ping, batch.failed] }, if: event.type == 'webhook.ping', to: [stream]"],
+    ['a condition on a type of nobody knows whom', "if: event.type == 'tuning.finished', to: [stream]"],
+    [
+      'a key that user_metadata may lack, beside a field that has a way out',
+      `to: [{ sink: stream, key: 'event.data.?error_code.orValue("") + event.user_metadata.job' }]`,
+    ],
     ['another text to the same sink', `when: { type: batch.failed }, ${ops('it failed')}`],
     ['the same events to another topic', 'to: [{ sink: stream, topic: others }]'],
   ])('%s', (_, rule) => {
@@ -72,11 +77,18 @@ describe('nothing is said of', () => {
     const webhook = (type: string) => `{ uri: 'https://relay.example.com/a', source: gemini, events: [${type}] }`
     const declared = (type: string) => doubtsOf(rule, `gemini: { webhooks: { w: ${webhook(type)} } }`)
     expect(declared('tuning.finished')).toEqual([])
+    const both = rule.replace('tuning.finished', '[tuning.finished, batch.failed]')
+    expect(doubtsOf(both, `gemini: { webhooks: { w: ${webhook('tuning.finished')} } }`)).toEqual([])
     expect(declared('batch.failed')).toEqual(['nobody sends events of the type `tuning.finished`'])
   })
 })
 
 describe('what is doubted besides the fixtures', () => {
+  it('is a type that nobody sends, and not what it holds', () => {
+    const when = '{ type: [tuning.finished, batch.failed], data: { tuned_model: [x] } }'
+    expect(doubtsOf(`{ name: odd, when: ${when}, to: [stream] }`)).toEqual(['nobody sends events of the type `tuning.finished`'])
+  })
+
   it.each([
     ['a key that dies with every other type', 'to: [{ sink: stream, key: event.data.error_code }]', /whose deliveries die of it/],
     ['an operator on types', 'when: { type: [{ suffix: .failled }] }, to: [stream]', /did you mean `\.failed`/],
