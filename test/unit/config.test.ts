@@ -215,7 +215,7 @@ rules:
     'unknown key `chanel`, did you mean `channel`?',
     '`job_id`: `event` has no field `subjct`, did you mean `subject`?',
     'there is no sink `job`, did you mean `jobs`?',
-    '`text`: undefined filter: upcas',
+    '`text`: undefined filter: upcas, did you mean `upcase`?',
   ]
 
   test('are five issues with their places', () => {
