@@ -62,7 +62,7 @@ const whole = {
     {
       name: 'all',
       when: { type: ['batch.*'], user_metadata: { priority: 'high' } },
-      if: 'event.data.n > 1',
+      if: 'event.data.error_count > 1',
       to: [
         'trace',
         'jobs',
