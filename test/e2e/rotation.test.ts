@@ -1,4 +1,4 @@
-/** Secrets are rotated while events come: up to 500 a second, signed by the emulator with whatever is live there. */
+/** Secrets are rotated while events come: 500 a second, signed by the emulator with whatever is live there. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, it } from 'vitest'
 import { manageRelay } from '../setup/managed-relay.ts'
@@ -18,17 +18,16 @@ it(
     const before = Date.now()
     const done = new AbortController()
     let emitted = 0
-    const emit = () =>
-      managed.emulator.steer('POST', '/events', { type: 'batch.succeeded', data: { id: `batches/${(emitted += 1)}` } })
-    // A few callers that are never idle: connections that are would be closed under their hands.
-    const emitting = Promise.all(
-      Array.from({ length: 8 }, async () => {
-        while (!done.signal.aborted || Date.now() - before < seconds * 1_000) {
-          if (emitted < ((Date.now() - before) / 1_000) * perSecond) await emit()
-          else await sleep(5)
-        }
-      }),
-    )
+    // As many as are due, in one call: the caller takes less of the machine than what it is about.
+    const emitting = (async () => {
+      while (!done.signal.aborted || Date.now() - before < seconds * 1_000) {
+        const times = Math.min(1_000, Math.floor(((Date.now() - before) / 1_000) * perSecond) - emitted)
+        emitted += times
+        if (times > 0)
+          await managed.emulator.steer('POST', '/events', { type: 'batch.succeeded', data: { id: 'batches/b1' }, times })
+        await sleep(20)
+      }
+    })()
     // In force at once, answered a second later: the time in which nobody but Gemini knows the new secret.
     await managed.emulator.steer('POST', '/faults', { kind: 'api_slow', path: 'rotateSigningSecret', by: '1s', times: 2 })
     await sleep((seconds / 4) * 1_000)
@@ -48,12 +47,11 @@ it(
     }
     done.abort()
     await emitting
-    // A busy machine sends fewer.
-    expect(emitted).toBeGreaterThan(seconds * 50)
+    expect(emitted).toBeGreaterThan(seconds * perSecond * 0.9)
 
     const stored = async () => {
       const { rows } = await managed.db.query<{ n: number }>(
-        `select count(distinct subject)::int as n from gemini_relay.events where type = 'batch.succeeded'`,
+        `select count(*)::int as n from gemini_relay.events where type = 'batch.succeeded'`,
       )
       return rows[0]?.n
     }

@@ -80,6 +80,7 @@ export const eventInput = z.strictObject({
   data: z.record(z.string(), z.unknown()).default({}),
   user_metadata: z.record(z.string(), z.unknown()).optional(),
   uris: z.array(webhookUri).max(10).default([]),
+  times: z.number().int().min(1).max(1_000).default(1),
 })
 
 export const keysInput = z.strictObject({ previous: z.enum(['kept', 'withdrawn']).default('kept') })

@@ -117,8 +117,9 @@ export function addSteeringRoutes(router: Router, parts: SteeringRoutes): void {
   })
 
   router.post('/events', async (ctx) => {
-    const { type, data, user_metadata, uris } = parseFields(eventInput, await readFields(ctx.req))
-    const made = sender.emit({ type, at: clock.now(), data, userMetadata: user_metadata }, uris)
+    const { type, data, user_metadata, uris, times } = parseFields(eventInput, await readFields(ctx.req))
+    const happening = { type, at: clock.now(), data, userMetadata: user_metadata }
+    const made = Array.from({ length: times }, () => sender.emit(happening, uris)).flat()
     ctx.body = { deliveries: made.map(deliveryResource) }
   })
 
