@@ -112,3 +112,14 @@ export function messageOf(error: unknown): string {
   if (error instanceof AggregateError && error.message === '') return error.errors.map(messageOf).join('; ')
   return error instanceof Error ? error.message : String(error)
 }
+
+/** The message of what was at the bottom of it: `fetch failed` says nothing. Slack's client keeps a cause as `original`. */
+export function reasonOf(error: unknown): string {
+  const cause = property(error, 'cause') ?? property(error, 'original')
+  return cause === undefined || cause === null ? messageOf(error) : reasonOf(cause)
+}
+
+/** Of anything thrown or answered; undefined where there is none. */
+export function property(value: unknown, key: string): unknown {
+  return typeof value === 'object' && value !== null ? Reflect.get(value, key) : undefined
+}

@@ -1,12 +1,12 @@
 import { InvalidArgumentError, type Command } from 'commander'
 import { acceptSettings } from '../accept/commit-statement.ts'
-import { loadConfig, type LoadedConfig } from '../config/load.ts'
+import { loadConfig } from '../config/load.ts'
 import { durationMs } from '../config/values.ts'
-import { RelayError } from '../errors.ts'
 import { geminiAccess } from '../gemini/access.ts'
 import { createGeminiRest } from '../gemini/rest.ts'
 import { reconcile, type Reconciled } from '../reconcile/reconcile.ts'
 import { doubtsIn, summaryOf } from '../reconcile/summary.ts'
+import { chooseSource } from './choose-source.ts'
 import { withDatabase } from './database.ts'
 import { withConfig, withJson, type ConfigOption, type JsonOption } from './options.ts'
 import { formatTable, oneLine } from './table.ts'
@@ -37,7 +37,7 @@ export function addReconcile(program: Command): void {
         rest,
         config,
         plan,
-        source: chooseSource(loaded, source),
+        source: chooseSource(loaded, source ?? config.gemini.reconcile?.source).name,
         sinceMs: since ?? config.gemini.reconcile?.since ?? usualSinceMs,
         dryRun,
         ...(process.stderr.isTTY ? { progress: showProgress } : {}),
@@ -45,14 +45,6 @@ export function addReconcile(program: Command): void {
       const reconciled = await withDatabase(loaded, (pool) => reconcile({ ...options, pool }), acceptSettings)
       process.stdout.write(json ? `${JSON.stringify(asJson(reconciled, dryRun))}\n` : report(reconciled, dryRun))
     })
-}
-
-function chooseSource({ config }: LoadedConfig, wanted = config.gemini.reconcile?.source): string {
-  const names = Object.keys(config.sources)
-  const name = wanted ?? (names.length === 1 ? names[0] : undefined)
-  if (name !== undefined && names.includes(name)) return name
-  const problem = wanted === undefined ? 'say whose events to make' : `there is no source ${wanted}`
-  throw new RelayError('usage', `${problem}: --source ${names.join(' | ')}`)
 }
 
 /** Over the line before, to its end. */

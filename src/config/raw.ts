@@ -1,11 +1,9 @@
 /** Looking into a configuration that may be wrong anywhere. */
+import { isMap, type JsonMap } from '../json-map.ts'
 import type { Path } from './issues.ts'
 
-export type RawMap = Record<string, unknown>
-
-export function isMap(value: unknown): value is RawMap {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
+export { isMap }
+export type RawMap = JsonMap
 
 /** A map's entries that are maps themselves: the sources, the sinks. */
 export function mapsIn(value: unknown): [string, RawMap][] {

@@ -1,4 +1,5 @@
 /** Where what is seen is not what is wanted. Pure. */
+import { isMap } from '../json-map.ts'
 
 export interface Difference {
   /** `row.status`, `blocks[0].text`. */
@@ -19,8 +20,4 @@ export function differences(wanted: unknown, seen: unknown, field = ''): Differe
   if (Array.isArray(wanted) && Array.isArray(seen) && wanted.length === seen.length)
     return wanted.flatMap((value, index) => differences(value, seen[index], `${field}[${index}]`))
   return Object.is(wanted, seen) ? [] : [{ field, wanted, seen }]
-}
-
-function isMap(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

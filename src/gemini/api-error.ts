@@ -1,5 +1,5 @@
 /** An answer of the Gemini API that is no success, or none at all, told plainly. */
-import { RelayError, messageOf } from '../errors.ts'
+import { RelayError, property, reasonOf } from '../errors.ts'
 
 interface GeminiApiErrorOptions {
   status?: number | undefined
@@ -62,18 +62,9 @@ function hintFor(status: number, said: string | undefined): { hint?: string } {
 function saidIn(body: string): string | undefined {
   try {
     const parsed: unknown = JSON.parse(body)
-    const message = field(field(parsed, 'error'), 'message')
+    const message = property(property(parsed, 'error'), 'message')
     return typeof message === 'string' ? message.replaceAll(/\s+/g, ' ').slice(0, 500) : undefined
   } catch {
     return undefined
   }
-}
-
-function field(value: unknown, key: string): unknown {
-  return typeof value === 'object' && value !== null ? Reflect.get(value, key) : undefined
-}
-
-function reasonOf(error: unknown): string {
-  const cause = field(error, 'cause')
-  return cause === undefined || cause === null ? messageOf(error) : reasonOf(cause)
 }

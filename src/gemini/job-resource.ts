@@ -1,8 +1,7 @@
 /** From what the API answers to `event.resource`. What it leaves out, or spells otherwise than documented, is null. Pure. */
+import { isMap, type JsonMap } from '../json-map.ts'
 import type { BatchResource, InteractionResource, JobError, JobResource } from '../types.ts'
 import type { JobPointer } from './job-pointer.ts'
-
-type Json = Record<string, unknown>
 
 /** Characters of a summary: a few lines in a message. */
 const maxSummary = 500
@@ -21,7 +20,7 @@ export function isOver({ kind, state }: JobResource): boolean {
 }
 
 /** A long-running operation: the job is its metadata. */
-function readBatch(operation: Json): BatchResource {
+function readBatch(operation: JsonMap): BatchResource {
   const job = mapOf(operation['metadata'])
   const stats = mapOf(job['batchStats'])
   const file = textOf(mapOf(job['output'])['responsesFile']) ?? textOf(mapOf(operation['response'])['responsesFile'])
@@ -44,7 +43,7 @@ function readBatch(operation: Json): BatchResource {
   }
 }
 
-function readInteraction(interaction: Json): InteractionResource {
+function readInteraction(interaction: JsonMap): InteractionResource {
   const outputs = outputsOf(interaction)
   return {
     kind: 'interaction',
@@ -61,7 +60,7 @@ function readInteraction(interaction: Json): InteractionResource {
 }
 
 /** `outputs` where the API still has it (1.x of the SDK reads it), else what the steps of the model put out (2.x and 3.x). */
-function outputsOf(interaction: Json): Json[] {
+function outputsOf(interaction: JsonMap): JsonMap[] {
   const blocks = Array.isArray(interaction['outputs']) ? interaction['outputs'] : listOf(interaction['steps']).flatMap(contentOf)
   return blocks.filter(isMap)
 }
@@ -72,7 +71,7 @@ function contentOf(step: unknown): readonly unknown[] {
 }
 
 /** Images, audio and video are there as base64, megabytes of it. */
-function withoutData(block: Json): Json {
+function withoutData(block: JsonMap): JsonMap {
   return Object.fromEntries(Object.entries(block).filter(([key]) => key !== 'data'))
 }
 
@@ -112,10 +111,6 @@ function listOf(value: unknown): readonly unknown[] {
   return Array.isArray(value) ? value : []
 }
 
-function mapOf(value: unknown): Json {
+function mapOf(value: unknown): JsonMap {
   return isMap(value) ? value : {}
-}
-
-function isMap(value: unknown): value is Json {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

@@ -3,6 +3,7 @@
  * (its `batchJobFromMldev`, in 1.52 to 3.1).
  */
 import { retryAfterMs } from '../sinks/retry-after.ts'
+import { readBounded } from '../bounded-text.ts'
 import type { GeminiAccess } from './access.ts'
 import { answeredError, unansweredError } from './api-error.ts'
 
@@ -41,7 +42,7 @@ export function createGeminiRest({ apiKey, baseUrl }: GeminiAccess): GeminiRest 
       }).catch((error: unknown) => {
         throw unansweredError(what, error)
       })
-      const body = await readText(response).catch((error: unknown) => {
+      const body = await readBounded(response, maxAnswerBytes).catch((error: unknown) => {
         throw unansweredError(what, error)
       })
       if (!response.ok) {
@@ -55,15 +56,4 @@ export function createGeminiRest({ apiKey, baseUrl }: GeminiAccess): GeminiRest 
       }
     },
   }
-}
-
-async function readText(response: Response): Promise<string> {
-  const chunks: Uint8Array[] = []
-  let size = 0
-  for await (const chunk of response.body ?? []) {
-    size += chunk.length
-    if (size > maxAnswerBytes) throw new Error(`the answer is longer than ${maxAnswerBytes} bytes`)
-    chunks.push(chunk)
-  }
-  return Buffer.concat(chunks).toString('utf8')
 }

@@ -1,4 +1,5 @@
 /** From stored bytes to the event that rules, expressions and texts see. Pure. */
+import { isMap, type JsonMap } from '../json-map.ts'
 import type { RelayEvent, Scheme } from '../types.ts'
 
 /** The type of what is no envelope: a body that is no JSON object, or whose `type` is missing, empty or no text. */
@@ -52,7 +53,7 @@ function subjectOf(data: unknown): string | undefined {
 }
 
 /** Its place in the body is documented nowhere: the likeliest first. */
-function metadataOf(data: unknown, envelope: Json, claims: Json | undefined): Json {
+function metadataOf(data: unknown, envelope: JsonMap, claims: JsonMap | undefined): JsonMap {
   const inData = isMap(data) ? own(data, 'user_metadata') : undefined
   if (isMap(inData)) return inData
   const onTop = own(envelope, 'user_metadata')
@@ -118,13 +119,7 @@ function isoOf(date: Date): string {
   return latest.iso
 }
 
-type Json = Record<string, unknown>
-
-function isMap(value: unknown): value is Json {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
-function own(map: Json, key: string): unknown {
+function own(map: JsonMap, key: string): unknown {
   return Object.hasOwn(map, key) ? map[key] : undefined
 }
 

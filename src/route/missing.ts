@@ -4,6 +4,7 @@
  * anything else can fail.
  */
 import type { ASTNode } from '@marcbachmann/cel-js'
+import { isMap } from '../json-map.ts'
 import type { RelayEvent } from '../types.ts'
 import { childrenOf } from './ast.ts'
 import { isEventField } from './fields.ts'
@@ -51,8 +52,4 @@ function pathOf(node: ASTNode): string[] | undefined {
   const [inner, name] = node.args
   const path = pathOf(inner)
   return path === undefined ? undefined : [...path, name]
-}
-
-function isMap(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

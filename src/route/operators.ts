@@ -1,5 +1,6 @@
 /** The operators of patterns: `{ prefix: batch. }` in a list of values. Those of EventBridge, by its semantics. */
 import ipaddr from 'ipaddr.js'
+import { isMap } from '../json-map.ts'
 import { suggestion } from './nearest.ts'
 import { piecesOf, wildcardTest } from './wildcard.ts'
 
@@ -171,8 +172,4 @@ function ofText(matches: (text: string) => boolean): ScalarTest {
 
 function isScalar(value: unknown): value is Scalar {
   return value === null || ['string', 'number', 'boolean'].includes(typeof value)
-}
-
-function isMap(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

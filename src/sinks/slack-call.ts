@@ -1,7 +1,7 @@
 /** One call of Slack's Web API, and what its answer means. */
 import { ErrorCode, LogLevel, WebClient, type Logger } from '@slack/web-api'
 import type { SinkConfigOf } from '../config/schema.ts'
-import { messageOf } from '../errors.ts'
+import { messageOf, property, reasonOf } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { Failure } from '../types.ts'
 import { createConceal } from './conceal.ts'
@@ -99,16 +99,6 @@ function platformError(error: unknown): { error: string; details: string[] } | u
     ...texts.filter((text) => typeof text === 'string'),
   ]
   return { error: named, details: [...new Set(details)].slice(0, 3) }
-}
-
-/** `fetch failed` says nothing; its innermost cause does. */
-function reasonOf(error: unknown): string {
-  const cause = property(error, 'cause') ?? property(error, 'original')
-  return cause === undefined ? messageOf(error) : reasonOf(cause)
-}
-
-function property(value: unknown, key: string): unknown {
-  return typeof value === 'object' && value !== null ? Reflect.get(value, key) : undefined
 }
 
 /** The client's own lines, at debug and without the token. What it says at debug holds whole messages, and is dropped. */

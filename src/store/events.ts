@@ -1,7 +1,7 @@
 /** Stored events, read back as what rules and sinks see. */
+import { isMap } from '../json-map.ts'
 import { readEvent } from '../route/event.ts'
 import type { Scheme, StoredEvent } from '../types.ts'
-import { isObject } from '../verify/envelope.ts'
 import { parseJson } from '../verify/json.ts'
 import { int8Array } from './binary-array.ts'
 import type { Pool } from './pool.ts'
@@ -39,7 +39,7 @@ export function storedEvent(row: EventRow): StoredEvent {
     scheme: row.scheme,
     receivedAt,
     json: parseJson(row.body),
-    ...(isObject(claimsMetadata) ? { claimsMetadata } : {}),
+    ...(isMap(claimsMetadata) ? { claimsMetadata } : {}),
   })
   return { id: row.event_id, event, time: time ?? receivedAt, body: row.body }
 }

@@ -1,4 +1,5 @@
 /** The event that a token's claims can hold, and whether a body tells of the same one. */
+import { isMap } from '../json-map.ts'
 
 export type Claims = Readonly<Record<string, unknown>>
 
@@ -13,14 +14,10 @@ export function envelopeOf(claims: Claims): Claims | undefined {
 
 /** Whether `type`, `data` and, if both have it, `timestamp` are equal. */
 export function isSameEvent(envelope: Claims, body: unknown): boolean {
-  if (!isObject(body) || !Object.hasOwn(body, 'type') || !Object.hasOwn(body, 'data')) return false
+  if (!isMap(body) || !Object.hasOwn(body, 'type') || !Object.hasOwn(body, 'data')) return false
   if (envelope['type'] !== body['type'] || !isSameJson(envelope['data'], body['data'])) return false
   if (!Object.hasOwn(envelope, 'timestamp') || !Object.hasOwn(body, 'timestamp')) return true
   return isSameJson(envelope['timestamp'], body['timestamp'])
-}
-
-export function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 /** Deep equality of parsed JSON, without recursion: a body can nest deeper than the stack. */
@@ -34,7 +31,7 @@ function isSameJson(left: unknown, right: unknown): boolean {
       a.forEach((item, index) => pairs.push([item, b[index]]))
       continue
     }
-    if (!isObject(a) || !isObject(b)) return false
+    if (!isMap(a) || !isMap(b)) return false
     const names = Object.keys(a)
     if (names.length !== Object.keys(b).length || names.some((name) => !Object.hasOwn(b, name))) return false
     names.forEach((name) => pairs.push([a[name], b[name]]))

@@ -1,3 +1,4 @@
+import { readBounded } from '../bounded-text.ts'
 import { keySetOf, type KeySet } from './key-set.ts'
 
 export type Fetch = typeof globalThis.fetch
@@ -31,18 +32,10 @@ export async function fetchJwks({
     await response.body?.cancel()
     throw new Error(`the answer was ${response.status}`)
   }
-  return { keys: keySetOf(parse(await readBounded(response))), maxAgeMs: maxAgeMs(response.headers.get('cache-control')) }
-}
-
-async function readBounded(response: Response): Promise<string> {
-  const chunks: Uint8Array[] = []
-  let size = 0
-  for await (const chunk of response.body ?? []) {
-    size += chunk.byteLength
-    if (size > maxBytes) throw new Error(`the answer is larger than ${maxBytes} bytes`)
-    chunks.push(chunk)
+  return {
+    keys: keySetOf(parse(await readBounded(response, maxBytes))),
+    maxAgeMs: maxAgeMs(response.headers.get('cache-control')),
   }
-  return Buffer.concat(chunks).toString('utf8')
 }
 
 function parse(text: string): unknown {

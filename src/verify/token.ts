@@ -1,9 +1,10 @@
 import { createHash, type KeyObject } from 'node:crypto'
 import { decodeProtectedHeader, errors, jwtVerify } from 'jose'
+import { isMap } from '../json-map.ts'
 import { Refusal } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { Clock, TokenUse } from '../types.ts'
-import { envelopeOf, isObject, isSameEvent, type Claims } from './envelope.ts'
+import { envelopeOf, isSameEvent, type Claims } from './envelope.ts'
 import type { Jwks } from './jwks.ts'
 import { parseJson } from './json.ts'
 import type { DynamicVerification, TokenAlgorithm } from './source.ts'
@@ -97,7 +98,7 @@ export function createTokenVerifier({
       const metadata = claims['user_metadata']
       return {
         ...(envelope !== undefined && body.length === 0 ? { body: serialize(envelope), json: envelope } : { body, json }),
-        ...(isObject(metadata) ? { claimsMetadata: metadata } : {}),
+        ...(isMap(metadata) ? { claimsMetadata: metadata } : {}),
         token: {
           digest: sha256(token.slice(0, token.lastIndexOf('.'))),
           bodyDigest: sha256(body),

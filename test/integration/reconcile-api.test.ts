@@ -1,9 +1,9 @@
 /** The list of batches, from an API that is well, slow, odd, or away; the command's options; the schedule. */
-import { once } from 'node:events'
 import { createServer, type Server } from 'node:http'
 import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest'
 import { listEndedBatches } from '../../src/gemini/batches.ts'
 import { createGeminiRest } from '../../src/gemini/rest.ts'
+import { listenForTest } from '../setup/listening.ts'
 import { startReconciling, type Reconciling } from '../setup/reconciling.ts'
 import { startRelay } from '../setup/relay.ts'
 import { eventually } from '../setup/sender.ts'
@@ -35,14 +35,8 @@ async function serveBatches(answer: (request: ListedRequest, n: number) => Answe
       response.writeHead(status, { 'content-type': 'application/json' })
       response.end(typeof body === 'string' ? body : JSON.stringify(body))
     }
-  }).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  onTestFinished(() => {
-    server.close()
-    server.closeAllConnections()
   })
-  const address = server.address()
-  const baseUrl = `http://127.0.0.1:${typeof address === 'object' && address !== null ? address.port : 0}`
+  const baseUrl = await listenForTest(server)
   const list = () => listEndedBatches(createGeminiRest({ apiKey: 'key-of-the-test', baseUrl }), { firstPauseMs: 1 })
   return { baseUrl, requests, list }
 }

@@ -1,12 +1,11 @@
 /** An emulator in this process, with the three official SDKs beside it and somebody who receives. */
-import { once } from 'node:events'
 import { createServer, type IncomingHttpHeaders } from 'node:http'
 import { GoogleGenAI as Version1 } from 'genai1'
 import { GoogleGenAI as Version2 } from '@google/genai'
 import { GoogleGenAI as Version3 } from 'genai3'
 import { pino } from 'pino'
-import { onTestFinished } from 'vitest'
 import { startEmulator, type Emulator, type EmulatorOptions } from '../../src/emulator/emulator.ts'
+import { listenForTest } from './listening.ts'
 
 export interface TestEmulator extends Emulator {
   /** Lines of its log so far. */
@@ -117,15 +116,9 @@ export async function receive(): Promise<Receiver> {
       received.push({ headers: request.headers, body: Buffer.concat(chunks).toString(), at: Date.now() })
       if (next.status !== 'never') response.writeHead(next.status, next.headers).end()
     })
-  }).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  onTestFinished(() => {
-    server.close()
-    server.closeAllConnections()
   })
-  const address = server.address()
   return {
-    url: `http://127.0.0.1:${typeof address === 'object' && address !== null ? address.port : 0}/hook`,
+    url: `${await listenForTest(server)}/hook`,
     received,
     answer: (status, headers = {}) => void (next = { status, headers }),
   }

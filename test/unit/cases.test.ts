@@ -1,37 +1,22 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { asJson, hasFailed, resultsOf } from '../../src/cli/test/results.ts'
 import { textOf } from '../../src/cli/test/text.ts'
 import { casesRelay as relay } from '../fixtures/cases.ts'
+import { useCaseFiles } from '../setup/case-files.ts'
 
-let dir: string
-
-beforeEach(() => {
-  dir = mkdtempSync(join(tmpdir(), 'gemini-relay-cases-'))
-})
-afterEach(() => {
-  rmSync(dir, { recursive: true, force: true })
-})
-
-function write(name: string, text: string): string {
-  const file = join(dir, name)
-  writeFileSync(file, text)
-  return file
-}
+const files = useCaseFiles()
 
 /** What `gemini-relay test` would print, with this directory's name left out. */
 function test(file: string): { code: number; stdout: string; json: unknown } {
   const results = resultsOf([file])
   const code = results.some((result) => hasFailed(result, { strict: false })) ? 1 : 0
-  return { code, stdout: `${results.map(textOf).join('\n')}\n`.replaceAll(`${dir}/`, ''), json: results.map(asJson) }
+  return { code, stdout: `${results.map(textOf).join('\n')}\n`.replaceAll(`${files.dir()}/`, ''), json: results.map(asJson) }
 }
 
 describe('a case', () => {
   it('says why a delivery was not made, and which was made instead', () => {
-    const config = write('relay.yaml', relay)
-    write(
+    const config = files.write('relay.yaml', relay)
+    files.write(
       'relay.test.yaml',
       `- name: told
   event: { type: batch.expired, data: { id: b1, n: 3 } }
@@ -69,7 +54,7 @@ describe('a case', () => {
   ])('compares %s', (_, expected, field, wanted, seen) => {
     const one = 'event: { type: batch.failed, data: { id: b1, n: 2 } }'
     const deliveries = `[{ rule: failures, sink: ops }, { rule: failures, sink: jobs, ${expected} }]`
-    const config = write('relay.yaml', `${relay}tests: [{ name: one, ${one}, expect: ${deliveries} }]\n`)
+    const config = files.write('relay.yaml', `${relay}tests: [{ name: one, ${one}, expect: ${deliveries} }]\n`)
     const { code, stdout } = test(config)
     expect(code).toBe(1)
     expect(stdout).toContain(`    rule failures, sink jobs, ${field}\n      wanted ${wanted}\n      seen   ${seen}\n`)
@@ -85,9 +70,9 @@ describe('a case', () => {
     event: { type: batch.failed, data: { id: b1, n: 2 } }
     expect: [{ rule: failures, sink: jobs }, { rule: failures, sink: ops, blocks: ${blocks} }]
 `
-    expect(test(write('relay.yaml', cases('[{ a: b1 }, {}]'))).code).toBe(0)
-    expect(test(write('relay.yaml', cases('[{ a: b1 }]'))).stdout).toContain('sink ops, blocks\n')
-    expect(test(write('relay.yaml', cases('[{ a: b1 }, { a: y }]'))).stdout).toContain('sink ops, blocks[1].a\n')
+    expect(test(files.write('relay.yaml', cases('[{ a: b1 }, {}]'))).code).toBe(0)
+    expect(test(files.write('relay.yaml', cases('[{ a: b1 }]'))).stdout).toContain('sink ops, blocks\n')
+    expect(test(files.write('relay.yaml', cases('[{ a: b1 }, { a: y }]'))).stdout).toContain('sink ops, blocks[1].a\n')
   })
 
   it('takes a delivery that cannot be rendered, where that is expected, and says why where it is not', () => {
@@ -95,8 +80,8 @@ describe('a case', () => {
     const keyed = relay.replace('to: [stream]', 'to: [{ sink: stream, key: event.data.n.size() }]')
     const cases = (expected: string) =>
       `${keyed}tests: [{ name: one, ${event}, expect: [{ rule: large, sink: stream, ${expected} }] }]\n`
-    expect(test(write('relay.yaml', cases('fails: expression_error'))).code).toBe(0)
-    const { code, stdout } = test(write('relay.yaml', cases('topic: jobs')))
+    expect(test(files.write('relay.yaml', cases('fails: expression_error'))).code).toBe(0)
+    const { code, stdout } = test(files.write('relay.yaml', cases('topic: jobs')))
     expect([code, stdout]).toEqual([
       1,
       expect.stringMatching(/sink stream, fails\n +wanted null\n +seen +"expression_error: .+"/),
@@ -105,8 +90,8 @@ describe('a case', () => {
   })
 
   it('refuses cases of what the configuration does not have, each with its place', () => {
-    const config = write('relay.yaml', relay)
-    write(
+    const config = files.write('relay.yaml', relay)
+    files.write(
       'relay.test.yaml',
       `tests:
   - { name: a, event: {}, expect: [{ rule: failure, sink: ops }] }
@@ -126,7 +111,7 @@ describe('a case', () => {
       'relay.test.yaml:5:24: there is no source `gemin`, did you mean `gemini`?',
       '',
     ])
-    write('relay.test.yaml', '- { name: a, evnt: {}, expect: [] }\n')
+    files.write('relay.test.yaml', '- { name: a, evnt: {}, expect: [] }\n')
     expect(test(config).stdout).toContain('relay.test.yaml:1:14: unknown key `evnt`, did you mean `event`?')
   })
 
@@ -134,9 +119,9 @@ describe('a case', () => {
     const two = relay.replace('sources: {', 'sources: { other: { path: /other, dynamic: { audience: any } },')
     const cases = (source: string) =>
       `${two}tests: [{ name: a, ${source}event: { type: batch.failed, data: { id: 1, n: 1 } }, expect: [] }]\n`
-    expect(test(write('relay.yaml', cases(''))).stdout).toContain('there are several sources: say which, with `source`')
+    expect(test(files.write('relay.yaml', cases(''))).stdout).toContain('there are several sources: say which, with `source`')
     const { json } = test(
-      write(
+      files.write(
         'relay.yaml',
         cases('source: gemini, ').replace('type: batch.failed, data: { n: [{ exists: true }] }', 'source: gemini'),
       ),
