@@ -1,6 +1,6 @@
 /** Options that several commands share, stated once. */
 import { InvalidArgumentError, Option, type Command } from 'commander'
-import { defaultConfigFile } from '../config/load.ts'
+import { defaultConfigFile } from '../config/include.ts'
 import { isLoopback } from '../loopback.ts'
 
 export interface ConfigOption {

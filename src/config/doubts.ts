@@ -4,10 +4,11 @@ import type { Fault } from './issues.ts'
 import { neverDoubts, unheardSources } from './never-doubts.ts'
 import { resourceDoubts } from './resource-doubts.ts'
 import type { Config } from './schema.ts'
+import { forAll } from './sink-defaults.ts'
 import { twiceDoubts } from './twice-doubts.ts'
 import { worldOf } from './world.ts'
 
-export function doubts({ sources, sinks, rules, gemini }: Config): Fault[] {
+export function doubts({ sources, sinks, rules, gemini, defaults = {} }: Config): Fault[] {
   const world = worldOf({ sources, gemini })
   const fed = new Set(rules.flatMap(({ to }) => to.map(({ sink }) => sink)))
   const keyless = Object.entries(sources).filter(
@@ -24,6 +25,9 @@ export function doubts({ sources, sinks, rules, gemini }: Config): Fault[] {
     ...Object.keys(sinks)
       .filter((name) => !fed.has(name))
       .map((name): Fault => ({ path: ['sinks', name], at: 'key', message: `no rule feeds the sink \`${name}\`` })),
+    ...Object.keys(defaults)
+      .filter((type) => type !== forAll && !Object.values(sinks).some((sink) => sink.type === type))
+      .map((type): Fault => ({ path: ['defaults', type], at: 'key', message: `no sink is of type ${type}` })),
     ...resourceDoubts({ sinks, rules }),
     ...neverDoubts({ rules }, world),
     ...unheardSources({ rules }, world),

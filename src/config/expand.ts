@@ -1,5 +1,5 @@
 /** `${VAR}`, `${VAR:-default}` and `${file:/path}` inside a text; `$${` stands for a plain `${`. */
-import { messageOf } from '../errors.ts'
+import { messageOf, property } from '../errors.ts'
 
 export interface ExpandSources {
   env: Readonly<Record<string, string | undefined>>
@@ -61,7 +61,7 @@ function contentOf(path: string, readFile: ExpandSources['readFile']): { value?:
   try {
     return { value: readFile(path).replace(/\r?\n$/, '') }
   } catch (error) {
-    return { fault: `cannot read the file \`${path}\`: ${codeOf(error) ?? messageOf(error)}` }
+    return { fault: `cannot read the file \`${path}\`: ${reasonUnreadable(error)}` }
   }
 }
 
@@ -72,7 +72,8 @@ function shownReference(inner: string): string {
 
 const plainCodes: Record<string, string> = { ENOENT: 'there is none', EACCES: 'permission denied', EISDIR: 'it is a directory' }
 
-function codeOf(error: unknown): string | undefined {
-  if (!(error instanceof Error) || !('code' in error) || typeof error.code !== 'string') return undefined
-  return plainCodes[error.code] ?? error.code
+/** Why a file cannot be read, without its path. */
+export function reasonUnreadable(error: unknown): string {
+  const code = property(error, 'code')
+  return typeof code === 'string' ? (plainCodes[code] ?? code) : messageOf(error)
 }

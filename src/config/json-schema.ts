@@ -2,13 +2,16 @@
 import { z } from 'zod'
 import { isMap, type RawMap } from './raw.ts'
 import { operatorJsonSchema } from './pattern-json-schema.ts'
-import { configSchema, operatorSchema } from './schema.ts'
+import { configSchema, operatorSchema, sinkSchema } from './schema.ts'
 
 export function configJsonSchema(): unknown {
   const schema = z.toJSONSchema(configSchema, {
     io: 'input',
     target: 'draft-7',
     override({ zodSchema, jsonSchema }) {
+      // Sources may be in other files, and a sink's settings under `defaults`.
+      if (zodSchema === configSchema) Reflect.deleteProperty(jsonSchema, 'required')
+      if (sinkSchema.options.some((option) => option === zodSchema)) jsonSchema.required = ['type']
       if (zodSchema !== operatorSchema) return
       for (const key of Object.keys(jsonSchema)) Reflect.deleteProperty(jsonSchema, key)
       Object.assign(jsonSchema, operatorJsonSchema)

@@ -5,7 +5,7 @@ const perDelivery = ['thread', 'update', 'mentions', 'value', 'headers']
 
 /** `*` is any one step. */
 const laterPaths: readonly Path[] = [
-  ...['admin', 'defaults', 'include'].map((key) => [key]),
+  ['admin'],
   ...perDelivery.flatMap((key) => [
     ['sinks', '*', key],
     ['rules', '*', 'to', '*', key],

@@ -1,38 +1,37 @@
 /** From a file to a configuration that can be relied on, or to every reason why not. */
-import { readFileSync } from 'node:fs'
-import { dirname, resolve } from 'node:path'
-import { messageOf, RelayError } from '../errors.ts'
+import { createHash } from 'node:crypto'
+import { readFileSync, readdirSync } from 'node:fs'
 import { compileRules, type Plan } from '../route/plan.ts'
 import { caseFaults } from './case-faults.ts'
-import { readDocument, type ConfigDocument } from './document.ts'
-import { ConfigError, formatPath, labelOf, type ConfigIssue, type Fault } from './issues.ts'
+import { compose, type Composed } from './compose.ts'
+import { readConfigFiles, type FileAccess } from './include.ts'
+import { ConfigError, formatPath, labelOf, type ConfigIssue, type Fault, type Path } from './issues.ts'
 import { languageFaults } from './languages.ts'
 import { referenceFaults } from './references.ts'
 import { configSchema, type Config } from './schema.ts'
 import { secretFaults } from './secrets.ts'
-import type { StandIn } from './stand-ins.ts'
 import { droppedKeyFaults, shapeFaults } from './shape.ts'
 import { doubts } from './doubts.ts'
 
-/** Relative to the working directory. */
-export const defaultConfigFile = 'config/relay.yaml'
-
-export interface LoadOptions {
+export interface LoadOptions extends Partial<Omit<FileAccess, 'env'>>, Pick<FileAccess, 'env'> {
   file: string
-  env: Readonly<Record<string, string | undefined>>
-  /** Reads the file, and those that `${file:…}` names, as UTF-8; throws when it cannot. */
-  readFile?: (path: string) => string
-  /** Made-up values for what is not set, where nothing is to be connected to. */
-  standIn?: StandIn
 }
 
 export interface LoadedConfig {
   config: Config
   /** As given. */
   file: string
+  /** This one and those that it includes. */
+  files: readonly string[]
+  /** Of the texts of its files, before anything in them is expanded: two relays with the same one were told the same. */
+  hash: string
+  /** Files and directories whose change may make it another configuration. */
+  looked: readonly string[]
   plan: Plan
-  /** What is allowed and probably not meant. */
-  warnings: readonly ConfigIssue[]
+  /** What is allowed and probably not meant. Worked out when first asked for. */
+  readonly warnings: readonly ConfigIssue[]
+  /** Where something in it was written. */
+  place: (path: Path) => { file: string; line: number }
 }
 
 /**
@@ -41,47 +40,73 @@ export interface LoadedConfig {
  * @throws ConfigError with every issue at once
  * @throws RelayError `config_invalid` when the file cannot be read
  */
-export function loadConfig({ file, env, readFile = readText, standIn }: LoadOptions): LoadedConfig {
-  const text = contentOf(file, readFile)
-  const document = readDocument(text, { env, readFile: (path) => readFile(resolve(dirname(file), path)), standIn })
-  const issued = (faults: readonly Fault[]) => issuesOf(document, file, faults)
-  const spoiled = document.faults.map(({ position, path, message }) => ({ file, ...position, path: formatPath(path), message }))
-  if (document.json === undefined) throw new ConfigError(file, spoiled)
+export function loadConfig({ file, env, readFile = readText, listFiles = readNames, standIn }: LoadOptions): LoadedConfig {
+  const files = readConfigFiles(file, { env, readFile, listFiles, standIn })
+  const composed = compose(files)
+  const { json } = composed
+  if (json === undefined) throw new ConfigError(file, composed.issues)
 
-  const parsed = configSchema.safeParse(document.json)
-  const shape = parsed.success ? [] : shapeFaults(parsed.error, document.json)
-  const found = issued([
-    ...shape,
-    ...droppedKeyFaults(document.json),
-    ...referenceFaults(document.json),
-    ...languageFaults(document.json),
-    ...secretFaults(document.json),
-    ...caseFaults(document.json),
-  ])
+  const parsed = configSchema.safeParse(json)
+  const found = [
+    ...(parsed.success ? [] : shapeFaults(parsed.error, json)),
+    ...droppedKeyFaults(json),
+    ...referenceFaults(json),
+    ...languageFaults(json),
+    ...secretFaults(json),
+    ...caseFaults(json),
+  ]
   // A reference that could not be resolved is the reason for whatever else is said about that value.
-  const unresolved = new Set(spoiled.map(({ path }) => path).filter((path) => path !== ''))
-  const issues = unique([...spoiled, ...found.filter(({ path }) => !unresolved.has(path))])
-  if (!parsed.success || issues.length > 0) throw new ConfigError(file, issues.toSorted(byPlace))
-  return { config: parsed.data, file, plan: compileRules(parsed.data), warnings: issued(doubts(parsed.data)).toSorted(byPlace) }
-}
-
-/** Alternatives of one value can all fail for the same reason. */
-function unique(issues: readonly ConfigIssue[]): ConfigIssue[] {
-  return [...new Map(issues.map((issue) => [`${issue.line}:${issue.column}:${issue.message}`, issue])).values()]
-}
-
-function issuesOf(document: ConfigDocument, file: string, faults: readonly Fault[]): ConfigIssue[] {
-  return faults.map((fault) => ({
+  const resolved = found.filter(({ path }) => (composed.expansion(path)?.faults ?? []).length === 0)
+  const issues = unique([...composed.issues, ...issuesOf(composed, resolved)])
+  if (!parsed.success || issues.length > 0) throw new ConfigError(file, issues)
+  const config = parsed.data
+  const all = [files.main, ...files.included]
+  let warnings: readonly ConfigIssue[] | undefined
+  return {
+    config,
     file,
-    ...document.place(fault),
+    files: all.map((one) => one.file),
+    hash: hashOf(all),
+    looked: files.looked,
+    plan: compileRules(config),
+    get warnings() {
+      return (warnings ??= unique(issuesOf(composed, doubts(config))))
+    },
+    place: (path) => composed.place({ path, message: '' }),
+  }
+}
+
+/** Of one file it is the beginning of what `sha256sum` prints. */
+function hashOf(files: readonly { text: string }[]): string {
+  const hash = createHash('sha256')
+  for (const { text } of files) hash.update(text)
+  return hash.digest('hex').slice(0, hashLength)
+}
+
+/** Enough to tell a few thousand configurations apart, short enough for a line of a log. */
+const hashLength = 12
+
+/**
+ * In the order of the files. Alternatives of one value can all fail for the same reason, and so can all sinks that take over one
+ * setting.
+ */
+function unique(issues: readonly ConfigIssue[]): ConfigIssue[] {
+  const files = [...new Set(issues.map(({ file }) => file))]
+  const byText = new Map(issues.map((issue) => [`${issue.file}:${issue.line}:${issue.column}:${issue.message}`, issue]))
+  return [...byText.values()].toSorted((a, b) => files.indexOf(a.file) - files.indexOf(b.file) || byPlace(a, b))
+}
+
+function issuesOf(composed: Composed, faults: readonly Fault[]): ConfigIssue[] {
+  return faults.map((fault) => ({
+    ...composed.place(fault),
     path: formatPath(fault.path),
-    message: messageFor(document, fault),
+    message: messageFor(composed, fault),
   }))
 }
 
 /** What came from a variable or a file may be a secret, and may be empty for a reason that is not in this file. */
-function messageFor(document: ConfigDocument, { path, at, message, quotes }: Fault): string {
-  const expansion = at === 'key' ? undefined : document.expansion(path)
+function messageFor(composed: Composed, { path, at, message, quotes }: Fault): string {
+  const expansion = at === 'key' ? undefined : composed.expansion(path)
   if (expansion === undefined) return message
   const origin = expansion.references.map((reference) => `\`${reference}\``).join(', ')
   if (expansion.text === '') return `\`${labelOf(path)}\` needs a value, and ${origin} expands to nothing`
@@ -94,15 +119,10 @@ function byPlace(one: ConfigIssue, other: ConfigIssue): number {
   return one.line - other.line || one.column - other.column
 }
 
-function contentOf(file: string, readFile: (path: string) => string): string {
-  try {
-    return readFile(file)
-  } catch (error) {
-    const hint = `--config FILE names another; without it, it is ${defaultConfigFile} under the working directory`
-    throw new RelayError('config_invalid', `cannot read the configuration ${file}: ${messageOf(error)}`, { cause: error, hint })
-  }
-}
-
 function readText(path: string): string {
   return readFileSync(path, 'utf8')
+}
+
+function readNames(directory: string): string[] {
+  return readdirSync(directory)
 }

@@ -142,6 +142,16 @@ const logSink = z.strictObject({ type: z.literal('log'), ...delivery({ concurren
 
 export const sinkSchema = z.discriminatedUnion('type', [slackSink, kafkaSink, tableSink, httpSink, logSink])
 
+/** Read for its mistakes only: sink-defaults.ts puts what is in it into the sinks before they are parsed. */
+const defaultsSchema = z.strictObject({
+  all: logSink.pick({ timeout: true, rate: true, retry: true, breaker: true }).partial().optional().describe('Every sink.'),
+  slack: slackSink.omit({ type: true }).partial().optional(),
+  kafka: kafkaSink.omit({ type: true }).partial().optional(),
+  table: tableSink.omit({ type: true }).partial().optional(),
+  http: httpSink.omit({ type: true }).partial().optional(),
+  log: logSink.omit({ type: true }).partial().optional(),
+})
+
 const sourceSchema = z.strictObject({
   path: z.string().regex(/^\/[A-Za-z0-9._~/-]*$/, 'expected a path such as /webhooks/gemini'),
   static: z
@@ -226,6 +236,10 @@ const ruleSchema = z.strictObject({
 })
 
 export const configSchema = z.strictObject({
+  include: z
+    .union([nonEmpty, z.array(nonEmpty)], { error: 'expected the name of a file, or a list of them' })
+    .optional()
+    .describe('Files beside this one with `sources`, `sinks`, `rules` and `tests` of their own; `*` in the last part of a name.'),
   server: z
     .strictObject({
       host: nonEmpty.default('0.0.0.0'),
@@ -254,6 +268,7 @@ export const configSchema = z.strictObject({
     .prefault({}),
   gemini: geminiSchema,
   sources: z.record(name, sourceSchema),
+  defaults: defaultsSchema.optional().describe('What sinks say that do not say it themselves, by type of sink.'),
   sinks: z.record(name, sinkSchema).default({}),
   rules: z.array(ruleSchema).default([]),
   tests: z.array(caseSchema).default([]).describe('Cases for `gemini-relay test`; nothing else reads them.'),

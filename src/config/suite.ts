@@ -1,6 +1,6 @@
-/** A configuration with all its cases: those in it, and those of the file beside it. */
-import { existsSync, readFileSync } from 'node:fs'
-import { readDocument } from './document.ts'
+/** A configuration with all its cases: those in its files, and those of the files beside them. */
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { readConfigFiles } from './include.ts'
 import { loadConfig, type LoadedConfig } from './load.ts'
 import { standIn } from './stand-ins.ts'
 import { readTestFile, type PlacedCase } from './test-file.ts'
@@ -22,19 +22,24 @@ export function configOf(file: string): string {
 
 /**
  * Whatever the environment of this process holds, the same cases see the same configuration, and no secret is needed: a variable
- * has its value from `env` of the test file, else its default, else a made-up one.
+ * has its value from `env` of a test file (that of the main configuration before others), else its default, else a made-up one.
  *
  * @throws ConfigError
  */
 export function loadSuite(file: string): Suite {
-  const readFile = (path: string) => readFileSync(path, 'utf8')
-  const beside = testFileOf(file)
-  const testFile = existsSync(beside) ? readTestFile(beside, readFile) : undefined
-  const env = testFile?.env ?? {}
-  const loaded = loadConfig({ file, env, readFile, standIn })
-  const document = readDocument(readFile(file), { env, readFile, standIn })
-  const inside = loaded.config.tests.map((one, index) => {
-    return { one, file, line: document.place({ path: ['tests', index], message: '' }).line }
-  })
-  return { loaded, cases: [...inside, ...(testFile?.casesFor(loaded.config) ?? [])] }
+  const access = {
+    env: {},
+    readFile: (path: string) => readFileSync(path, 'utf8'),
+    listFiles: (path: string) => readdirSync(path),
+    standIn,
+  }
+  const { main, included } = readConfigFiles(file, access)
+  const testFiles = [main, ...included]
+    .map((one) => testFileOf(one.file))
+    .filter((one) => existsSync(one))
+    .map((one) => readTestFile(one, access.readFile))
+  const env = Object.assign({}, ...testFiles.map((one) => one.env).toReversed())
+  const loaded = loadConfig({ ...access, file, env })
+  const inside = loaded.config.tests.map((one, index) => ({ one, ...loaded.place(['tests', index]) }))
+  return { loaded, cases: [...inside, ...testFiles.flatMap((one) => one.casesFor(loaded.config))] }
 }

@@ -1,7 +1,8 @@
 /** What the webhook commands have in common: options, the API, the store with its encryption, and how a webhook is shown. */
 import { existsSync } from 'node:fs'
 import { InvalidArgumentError } from 'commander'
-import { defaultConfigFile, loadConfig, type LoadedConfig } from '../../config/load.ts'
+import { defaultConfigFile } from '../../config/include.ts'
+import { loadConfig, type LoadedConfig } from '../../config/load.ts'
 import { createEncryption, encryptionKeys, type Encryption } from '../../encryption.ts'
 import { RelayError } from '../../errors.ts'
 import { geminiAccess } from '../../gemini/access.ts'
