@@ -15,7 +15,8 @@ import { bindTokens } from './tokens.ts'
 
 export interface AcceptorOptions {
   session: Session
-  plan: Plan
+  /** Of the configuration that runs. */
+  plan: () => Plan
   /** The retry horizon of a sink, in milliseconds. */
   horizonMs: (sink: string) => number
   /** Whether a sink keeps the order of its subjects. */
@@ -35,6 +36,8 @@ export interface Acceptor {
    * @throws Refusal `queue_full`, `database_unavailable`, `token_reused`
    */
   accept(request: VerifiedRequest): Promise<AcceptResult>
+  /** Does `work` while no group is being written, so that no place is reserved at the desk meanwhile. */
+  between(work: () => void): Promise<void>
   /** Settles when nothing is waiting or being written. */
   idle(): Promise<void>
 }
@@ -180,7 +183,7 @@ export function createAcceptor(options: AcceptorOptions): Acceptor {
       if (accepting.waiting >= limits.waitingRequests || waitingBytes + request.body.length > limits.waitingBytes) {
         throw new Refusal('queue_full', 'too many requests are waiting to be stored')
       }
-      const row = plannedRow(request, plan)
+      const row = plannedRow(request, plan())
       waitingBytes += request.body.length
       try {
         const result = await accepting.add(row)
@@ -190,6 +193,7 @@ export function createAcceptor(options: AcceptorOptions): Acceptor {
         waitingBytes -= request.body.length
       }
     },
+    between: (work) => accepting.between(work),
     idle: () => accepting.idle(),
   }
 }

@@ -5,7 +5,7 @@ import type { LeasedDelivery } from '../types.ts'
  * it; every reservation ends in exactly one `handOver` or `cancel`.
  */
 export interface LeaseDesk {
-  /** True when the delivery may start here without overtaking anything. */
+  /** True when the delivery may start here without overtaking anything. Never for a pair that the configuration does not know any more. */
   reserve(rule: string, sink: string): boolean
   cancel(rule: string, sink: string): void
   /** After the commit: the deliveries are this process's to attempt. All belong to one lease. */

@@ -1,22 +1,28 @@
 import type { Command } from 'commander'
 import { loadConfig } from '../config/load.ts'
 import { createLog } from '../log.ts'
-import { serve } from '../serve.ts'
+import { serve, type Relay } from '../serve.ts'
 import { withConfig, withLogLevel, type ConfigOption } from './options.ts'
 
 interface ServeCommandOptions extends ConfigOption {
   logLevel: string
+  watch: boolean
 }
 
 export function addServe(program: Command): void {
   withLogLevel(withConfig(program.command('serve')), 'info')
-    .description('receive webhooks and deliver them, until SIGTERM or SIGINT')
-    .action(async ({ config, logLevel }: ServeCommandOptions) => {
+    .description('receive webhooks and deliver them, until SIGTERM or SIGINT; SIGHUP reads the configuration again')
+    .option('--no-watch', 'do not read the configuration again when its files change')
+    .action(async ({ config, logLevel, watch }: ServeCommandOptions) => {
       const log = createLog({ level: logLevel })
+      let relay: Relay | undefined
+      // From the beginning: without a listener the signal ends the process.
+      process.on('SIGHUP', () => void relay?.reload('SIGHUP'))
       const starting = new AbortController()
       const stopAsked = nextSignal(() => starting.abort())
-      const relay = await serve({
-        loaded: loadConfig({ file: config, env: process.env }),
+      relay = await serve({
+        load: () => loadConfig({ file: config, env: process.env }),
+        watch,
         env: process.env,
         log,
         signal: starting.signal,

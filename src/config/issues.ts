@@ -31,11 +31,14 @@ export interface Fault {
 /** Every problem of a configuration, in the order of the file. */
 export class ConfigError extends RelayError {
   readonly issues: readonly ConfigIssue[]
-  constructor(file: string, issues: readonly ConfigIssue[]) {
+  /** Files and directories that may have to change. */
+  readonly looked: readonly string[]
+  constructor(file: string, issues: readonly ConfigIssue[], looked: readonly string[] = []) {
     const count = issues.length === 1 ? 'a problem' : `${issues.length} problems`
     super('config_invalid', `${count} in ${file}\n${formatIssues(issues)}`)
     this.name = 'ConfigError'
     this.issues = issues
+    this.looked = looked
   }
 }
 

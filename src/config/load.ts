@@ -31,7 +31,7 @@ export interface LoadedConfig {
   /** What is allowed and probably not meant. Worked out when first asked for. */
   readonly warnings: readonly ConfigIssue[]
   /** Where something in it was written. */
-  place: (path: Path) => { file: string; line: number }
+  place: (path: Path) => { file: string; line: number; column: number }
 }
 
 /**
@@ -44,7 +44,7 @@ export function loadConfig({ file, env, readFile = readText, listFiles = readNam
   const files = readConfigFiles(file, { env, readFile, listFiles, standIn })
   const composed = compose(files)
   const { json } = composed
-  if (json === undefined) throw new ConfigError(file, composed.issues)
+  if (json === undefined) throw new ConfigError(file, composed.issues, files.looked)
 
   const parsed = configSchema.safeParse(json)
   const found = [
@@ -58,7 +58,7 @@ export function loadConfig({ file, env, readFile = readText, listFiles = readNam
   // A reference that could not be resolved is the reason for whatever else is said about that value.
   const resolved = found.filter(({ path }) => (composed.expansion(path)?.faults ?? []).length === 0)
   const issues = unique([...composed.issues, ...issuesOf(composed, resolved)])
-  if (!parsed.success || issues.length > 0) throw new ConfigError(file, issues)
+  if (!parsed.success || issues.length > 0) throw new ConfigError(file, issues, files.looked)
   const config = parsed.data
   const all = [files.main, ...files.included]
   let warnings: readonly ConfigIssue[] | undefined

@@ -40,6 +40,9 @@ export function loadSuite(file: string): Suite {
     .map((one) => readTestFile(one, access.readFile))
   const env = Object.assign({}, ...testFiles.map((one) => one.env).toReversed())
   const loaded = loadConfig({ ...access, file, env })
-  const inside = loaded.config.tests.map((one, index) => ({ one, ...loaded.place(['tests', index]) }))
+  const inside = loaded.config.tests.map((one, index) => {
+    const { file: written, line } = loaded.place(['tests', index])
+    return { one, file: written, line }
+  })
   return { loaded, cases: [...inside, ...testFiles.flatMap((one) => one.casesFor(loaded.config))] }
 }

@@ -1,4 +1,5 @@
 /** deliver: everything between a committed delivery and its outcome. */
+import { isDeepStrictEqual } from 'node:util'
 import type { LeaseDesk } from '../accept/desk.ts'
 import { keepsOrder, type Config } from '../config/schema.ts'
 import { whenAborted } from '../lifecycle.ts'
@@ -20,45 +21,67 @@ import { createOutcomes } from './outcomes.ts'
 import { createSweeper } from './sweeper.ts'
 
 export interface DelivererOptions {
-  config: Config
-  sinks: ReadonlyMap<string, Sink>
   pool: Pool
   /** For claims, with their settings. */
   claimPool: Pool
-  /** Of the same database; told to listen, and started by whoever made it. */
+  /** Of the same database; started and stopped by whoever made it. */
   listener: Listener
   holder: string
+  log: Log
+}
+
+/** What a configuration delivers to. */
+export interface Delivering {
+  config: Config
+  /** Started. */
+  sinks: ReadonlyMap<string, Sink>
   /** Where a rule enriches. */
   jobs: Jobs | undefined
-  log: Log
 }
 
 export interface Deliverer {
   desk: LeaseDesk
   start(): void
+  /**
+   * Goes by another configuration from now on, at once: lanes of sinks and rules that stay as they are go on, the others give back
+   * what they have not begun. Not while the desk holds a place for somebody.
+   *
+   * @returns when nothing of what was there before is under way any more
+   */
+  use(delivering: Delivering): Promise<void>
   /** (sink, rule) pairs with pending deliveries that this configuration does not know. */
   unknownPairs(): Promise<{ sink: string; rule: string }[]>
   /** Finishes attempts under way until `deadline` aborts them, writes their outcomes and gives the other leases back. */
   stop(deadline: AbortSignal): Promise<void>
 }
 
-export function createDeliverer({ config, sinks, pool, claimPool, listener, holder, jobs, log }: DelivererOptions): Deliverer {
+interface RunningLane {
+  lane: Lane
+  plan: LanePlan
+  sink: Sink
+  jobs: Jobs | undefined
+}
+
+export function createDeliverer({ pool, claimPool, listener, holder, log }: DelivererOptions): Deliverer {
   const leases = createLeases({ pool, log })
   const outcomes = createOutcomes({ pool, leases, log })
   const notifier = createNotifier({ pool, log })
-  listener.on(backlogChannel, wake)
+  const unlisten = listener.on(backlogChannel, wake)
   const sweeper = createSweeper({ pool, log, takenOver: wake })
-  const shared = new Map<string, Limits>()
-  const lanes = planLanes(config).map(makeLane)
-  const laneOf = new Map(lanes.flatMap((lane) => lane.rules.map((rule) => [pairKey(rule, lane.sinkName), lane] as const)))
+  let started = false
+  let jobs: Jobs | undefined
+  let running: readonly RunningLane[] = []
+  let shared: ReadonlyMap<string, { sink: Sink; limits: Limits }> = new Map()
+  let laneOf: ReadonlyMap<string, Lane> = new Map()
+  /** Lanes of earlier configurations whose attempts have not ended. */
+  const retiring = new Set<Promise<void>>()
+  const deadline = new AbortController()
 
-  function makeLane({ name, sink: sinkName, rules, limits: limitsName, enriched }: LanePlan): Lane {
-    const sink = sinks.get(sinkName)
+  function makeLane(plan: LanePlan, config: Config, sink: Sink, limits: Limits): Lane {
+    const { name, sink: sinkName, rules, enriched } = plan
     const sinkConfig = config.sinks[sinkName]
-    if (sink === undefined || sinkConfig === undefined) throw new Error(`no sink ${sinkName}`)
+    if (sinkConfig === undefined) throw new Error(`no sink ${sinkName}`)
     if (enriched !== undefined && jobs === undefined) throw new Error(`nothing to enrich ${name} with`)
-    const limits = shared.get(limitsName) ?? createLimits(sinkConfig, () => performance.now())
-    shared.set(limitsName, limits)
     const claimFrom = keepsOrder(sinkConfig) ? claimHeads : claimDeliveries
     return createLane({
       name,
@@ -75,13 +98,13 @@ export function createDeliverer({ config, sinks, pool, claimPool, listener, hold
         return claim
       },
       overloaded: () => notifier.notify(sinkName),
-      followersDue: () => wake(sinkName),
+      othersDue: () => wake(sinkName),
       log,
     })
   }
 
   function wake(sink: string): void {
-    for (const lane of lanes) if (lane.sinkName === sink) lane.wake()
+    for (const { lane } of running) if (lane.sinkName === sink) lane.wake()
   }
 
   function laneFor(rule: string, sink: string): Lane {
@@ -91,7 +114,7 @@ export function createDeliverer({ config, sinks, pool, claimPool, listener, hold
   }
 
   const desk: LeaseDesk = {
-    reserve: (rule, sink) => laneFor(rule, sink).reserve(),
+    reserve: (rule, sink) => laneOf.get(pairKey(rule, sink))?.reserve() ?? false,
     cancel: (rule, sink) => laneFor(rule, sink).cancel(),
     handOver(deliveries) {
       leases.opened(deliveries)
@@ -104,27 +127,67 @@ export function createDeliverer({ config, sinks, pool, claimPool, listener, hold
       }
       for (const [lane, list] of byLane) lane.push(list)
     },
-    overflowed: (rule, sink) => laneFor(rule, sink).overflowed(),
+    overflowed: (rule, sink) => laneOf.get(pairKey(rule, sink))?.overflowed(),
+  }
+
+  /** Limits stay with their sink: what it was told to wait, and what its breaker knows. */
+  function limitsFor({ limits: name, sink: sinkName }: LanePlan, config: Config, sink: Sink): Limits {
+    const known = shared.get(name)
+    const sinkConfig = config.sinks[sinkName]
+    if (known?.sink === sink) return known.limits
+    if (sinkConfig === undefined) throw new Error(`no sink ${sinkName}`)
+    return createLimits(sinkConfig, () => performance.now())
+  }
+
+  async function retire(lanes: readonly Lane[]): Promise<void> {
+    const stopped = Promise.all(lanes.map((lane) => lane.stop(deadline.signal))).then(() => undefined)
+    retiring.add(stopped)
+    await stopped
+    retiring.delete(stopped)
   }
 
   return {
     desk,
     start() {
+      started = true
       sweeper.start()
-      for (const lane of lanes) lane.start()
+      for (const { lane } of running) lane.start()
+    },
+    use(next) {
+      jobs = next.jobs
+      const limits = new Map<string, { sink: Sink; limits: Limits }>()
+      const before = running
+      running = planLanes(next.config).map((plan) => {
+        const sink = next.sinks.get(plan.sink)
+        if (sink === undefined) throw new Error(`no sink ${plan.sink}`)
+        const shares = limits.get(plan.limits) ?? { sink, limits: limitsFor(plan, next.config, sink) }
+        limits.set(plan.limits, shares)
+        const asked = plan.enriched === undefined ? undefined : jobs
+        const same = before.find((one) => one.sink === sink && one.jobs === asked && isDeepStrictEqual(one.plan, plan))
+        return same ?? { lane: makeLane(plan, next.config, sink, shares.limits), plan, sink, jobs: asked }
+      })
+      shared = limits
+      laneOf = new Map(running.flatMap(({ lane }) => lane.rules.map((rule) => [pairKey(rule, lane.sinkName), lane] as const)))
+      const retired = retire(before.filter((one) => !running.includes(one)).map(({ lane }) => lane))
+      if (started) for (const one of running) if (!before.includes(one)) one.lane.start()
+      return retired
     },
     async unknownPairs() {
       return (await findPendingPairs(pool)).filter(({ rule, sink }) => !laneOf.has(pairKey(rule, sink)))
     },
-    async stop(deadline) {
-      whenAborted(deadline, () => outcomes.stop())
+    async stop(limit) {
+      whenAborted(limit, () => {
+        deadline.abort()
+        outcomes.stop()
+      })
+      unlisten()
       notifier.stop()
-      const stopped = Promise.all([sweeper.stop(), ...lanes.map((lane) => lane.stop(deadline))])
+      const stopped = Promise.all([sweeper.stop(), ...running.map(({ lane }) => lane.stop(limit)), ...retiring])
       // After the lanes have given back what waited for it.
       jobs?.stop()
       await stopped
       await outcomes.idle()
-      await leases.stop(deadline)
+      await leases.stop(limit)
     },
   }
 }

@@ -34,8 +34,8 @@ export interface LaneOptions {
   claim(limit: number): Promise<Claim>
   /** Deliveries went in as pending because there was no room here: others may help. */
   overloaded(): void
-  /** Of a sink that keeps order: what waited for deliveries of this lane may be due now, here or in another lane of the sink. */
-  followersDue(): void
+  /** Something of the sink may be due now, here or in another lane: what waited for its turn, or what a lane that stopped gave back. */
+  othersDue(): void
   log: Log
   random?: () => number
 }
@@ -200,7 +200,7 @@ export function createLane(options: LaneOptions): Lane {
     await Promise.all(batch.map((delivery, index) => settle(delivery, results[index] ?? internalFailure('no outcome'))))
     underWay.delete(trying)
     turn.ended()
-    if (ordered) options.followersDue()
+    if (ordered || stopping) options.othersDue()
     else pump()
   }
 
@@ -249,11 +249,13 @@ export function createLane(options: LaneOptions): Lane {
   function giveBack(): void {
     turn.leave()
     if (held() > 0) backlog = due = true
-    for (const delivery of [...queue, ...(preparing?.clear() ?? [])]) {
-      if (delivery.lease.until === lost) outcomes.drop(delivery)
-      else void outcomes.write(delivery, givenBack)
-    }
+    const given = [...queue, ...(preparing?.clear() ?? [])]
     queue = []
+    const written = given.map(async (delivery) => {
+      if (delivery.lease.until === lost) outcomes.drop(delivery)
+      else await outcomes.write(delivery, givenBack)
+    })
+    if (stopping && given.length > 0) void Promise.all(written).then(() => options.othersDue())
   }
 
   return {
@@ -294,6 +296,7 @@ export function createLane(options: LaneOptions): Lane {
       stopping = true
       clearTimeout(timer)
       giveBack()
+      turn.part()
       whenAborted(deadline, () => {
         for (const trying of underWay.keys()) trying.abort()
       })

@@ -26,6 +26,8 @@ export interface Turn {
   ended: () => void
   /** It has nothing to attempt. */
   leave: () => void
+  /** It never will have again; what it has under way still ends. */
+  part: () => void
 }
 
 export function createLimits(config: SinkConfig, now: () => number): Limits {
@@ -88,6 +90,10 @@ export function createLimits(config: SinkConfig, now: () => number): Limits {
           callWaiting()
         },
         leave: () => void waiting.delete(turn),
+        part() {
+          waiting.delete(turn)
+          joined -= 1
+        },
       }
       return turn
     },

@@ -84,12 +84,13 @@ async function setUp(env: DemoOptions['env'], log: Log, { onStop }: ReturnType<t
     DEMO_TOPIC: topicName,
     RELAY_DATA_DIR: dataDir,
   }
-  const loaded = loadConfig({
-    file: configFile,
-    env: variables,
-    readFile: (file) => demoConfig(readFileSync(file, 'utf8'), topic !== undefined),
-  })
-  const relay = await serve({ loaded, env: variables, log })
+  const load = () =>
+    loadConfig({
+      file: configFile,
+      env: variables,
+      readFile: (file) => demoConfig(readFileSync(file, 'utf8'), topic !== undefined),
+    })
+  const relay = await serve({ load, env: variables, log })
   onStop('relay', () => relay.stop())
   const { url: databaseUrl } = await attachEmbedded({ dataDir })
   const pool = createPool({ url: databaseUrl, part: 'demo', max: 1, statementTimeoutMs: 10_000, log })

@@ -6,7 +6,7 @@ import type { Log } from '../log.ts'
 import { answerRefusals } from './answers.ts'
 import type { Readiness } from './readiness.ts'
 import { maxHeaders } from './server.ts'
-import { createUnverifiedBytes, type UnverifiedLimits } from './unverified-bytes.ts'
+import type { UnverifiedBytes } from './unverified-bytes.ts'
 import { receiveWebhook, type WebhookOptions } from './webhook.ts'
 
 export interface AppOptions {
@@ -16,14 +16,14 @@ export interface AppOptions {
   draining: () => boolean
   countRefusal: (code: RefusalCode) => void
   log: Log
-  unverifiedLimits?: UnverifiedLimits
+  /** Of whatever apps the process has. */
+  unverified: UnverifiedBytes
 }
 
 export function createApp(options: AppOptions): Koa {
-  const { webhooks, readiness, draining, countRefusal, log, unverifiedLimits } = options
+  const { webhooks, readiness, draining, countRefusal, log, unverified } = options
   const app = new Koa()
   const router = new Router({ strict: true, sensitive: true })
-  const unverified = createUnverifiedBytes(unverifiedLimits)
   const receivers = new Map(webhooks.map(({ path, ...webhook }) => [path, receiveWebhook(webhook, unverified)]))
 
   for (const [path, receive] of receivers) {

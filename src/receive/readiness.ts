@@ -1,10 +1,11 @@
 /** What `/readyz` says. Its 503 depends on the database, the configuration and the keys, never on a sink. */
 import { messageOf } from '../errors.ts'
+import type { ConfigState } from '../reload.ts'
 
 export interface Readiness {
   ready: boolean
   checks: { database: Check; keys: Record<string, Check> }
-  detail: { unknown_deliveries: { sink: string; rule: string }[]; refusals: Record<string, number> }
+  detail: { config: ConfigState; unknown_deliveries: { sink: string; rule: string }[]; refusals: Record<string, number> }
 }
 
 interface Check {
@@ -20,12 +21,19 @@ export interface ReadinessOptions {
   /** Pending deliveries that this configuration does not know. */
   unknownPairs: () => Promise<{ sink: string; rule: string }[]>
   refusals: () => Record<string, number>
+  config: () => ConfigState
 }
 
 /** Health checks come often and from several sides: the database is asked once in this time. */
 const cacheMs = 1_000
 
-export function createReadiness({ pingDatabase, keys, unknownPairs, refusals }: ReadinessOptions): () => Promise<Readiness> {
+export function createReadiness({
+  pingDatabase,
+  keys,
+  unknownPairs,
+  refusals,
+  config,
+}: ReadinessOptions): () => Promise<Readiness> {
   let asked: { at: number; answer: Promise<{ database: Check; unknown: { sink: string; rule: string }[] }> } | undefined
 
   async function askDatabase() {
@@ -47,7 +55,7 @@ export function createReadiness({ pingDatabase, keys, unknownPairs, refusals }: 
     return {
       ready: database.ok && sources.every(([, check]) => check.ok),
       checks: { database, keys: Object.fromEntries(sources) },
-      detail: { unknown_deliveries: unknown, refusals: refusals() },
+      detail: { config: config(), unknown_deliveries: unknown, refusals: refusals() },
     }
   }
 }

@@ -1,6 +1,6 @@
 /** From the configuration to sinks. The only place that knows every type. */
-import type { Config, SinkConfig } from '../config/schema.ts'
-import { targetsOf } from '../config/targets.ts'
+import type { SinkConfig } from '../config/schema.ts'
+import type { Target } from '../config/targets.ts'
 import type { Log } from '../log.ts'
 import { createHttpSink } from './http.ts'
 import { createKafkaSink } from './kafka.ts'
@@ -10,17 +10,13 @@ import { createSlackSink } from './slack.ts'
 import { createTableSink } from './table.ts'
 
 export interface SinkDeps {
-  config: Config
+  /** The rules that feed it, with what they say about it. */
+  targets: readonly Target[]
   relayUrl: string
   log: Log
 }
 
-export function createSinks(deps: SinkDeps): Map<string, Sink> {
-  return new Map(Object.entries(deps.config.sinks).map(([name, config]) => [name, createSink(name, config, deps)]))
-}
-
-function createSink(name: string, config: SinkConfig, { config: { rules }, relayUrl, log }: SinkDeps): Sink {
-  const targets = targetsOf(rules, name)
+export function createSink(name: string, config: SinkConfig, { targets, relayUrl, log }: SinkDeps): Sink {
   switch (config.type) {
     case 'slack':
       return createSlackSink({ name, config, targets, log })

@@ -106,6 +106,7 @@ export function createHttpSink({ name, config, log, lookup = lookupAll, now = Da
     },
     deliver: (batch, signal) =>
       oneByOne(batch, signal, { laneOf: () => url.host, attempt: (delivery) => attempt(delivery, signal) }),
+    retarget: () => () => {},
     async close() {
       agent.destroy()
     },

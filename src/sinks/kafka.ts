@@ -25,9 +25,13 @@ export interface KafkaSinkDeps {
  */
 export function createKafkaSink({ name, config, targets, log }: KafkaSinkDeps): Sink {
   const writers = new Map<string, TopicWriter>()
-  const routes = compileRoutes(name, config, targets)
-  for (const { topic } of routes.values())
-    if (!writers.has(topic)) writers.set(topic, createTopicWriter(createKafkaProducer({ topic, config, log })))
+  let routes = compileRoutes(name, config, targets)
+
+  function writerOf(topic: string): TopicWriter {
+    const writer = writers.get(topic) ?? createTopicWriter(createKafkaProducer({ topic, config, log }))
+    writers.set(topic, writer)
+    return writer
+  }
 
   return {
     start: () => Promise.resolve(),
@@ -53,6 +57,10 @@ export function createKafkaSink({ name, config, targets, log }: KafkaSinkDeps): 
       // A copy: what is acknowledged after this moment is too late to be told.
       return [...outcomes]
     },
+    retarget(changed) {
+      const compiled = compileRoutes(name, config, changed)
+      return () => void (routes = compiled)
+    },
     async close() {
       await Promise.all([...writers.values()].map((writer) => writer.close()))
     },
@@ -60,9 +68,8 @@ export function createKafkaSink({ name, config, targets, log }: KafkaSinkDeps): 
 
   function recordOf(delivery: LeasedDelivery) {
     const route = routes.get(delivery.rule)
-    const writer = route && writers.get(route.topic)
-    if (!route || !writer) throw new Error(`rule "${delivery.rule}" does not feed sink "${name}"`)
-    return { writer, record: route.render(delivery) }
+    if (!route) throw new Error(`rule "${delivery.rule}" does not feed sink "${name}"`)
+    return { writer: writerOf(route.topic), record: route.render(delivery) }
   }
 }
 

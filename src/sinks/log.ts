@@ -32,6 +32,7 @@ export function createLogSink({ name, write = process.stdout }: LogSinkOptions):
       write.on('error', ignore)
     },
     deliver: (batch, signal) => oneByOne(batch, signal, { laneOf: () => name, attempt: (delivery) => attempt(delivery, signal) }),
+    retarget: () => () => {},
     async close() {
       // A line that is still on its way can yet fail.
       if (write.writableLength === 0) write.off('error', ignore)

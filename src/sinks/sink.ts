@@ -1,4 +1,5 @@
 /** The one interface between the deliver loop and every kind of sink. */
+import type { Target } from '../config/targets.ts'
 import { failureRetryable, messageOf, type FailureCode } from '../errors.ts'
 import type { Failure, LeasedDelivery, Outcome } from '../types.ts'
 
@@ -15,6 +16,12 @@ export interface Sink {
    * delivery's sake. When `signal` aborts (timeout, shutdown deadline) it gives up and reports `timeout`.
    */
   deliver(batch: readonly LeasedDelivery[], signal: AbortSignal): Promise<Outcome[]>
+  /**
+   * Other rules feed it, or say something else of it, while its own settings stay. Compiles what they say.
+   *
+   * @returns what puts it to use, at once and for good, from the next batch on
+   */
+  retarget(targets: readonly Target[]): () => void
   /** Waits for nothing: the worker has stopped calling `deliver` and in-flight calls have ended or been aborted. */
   close(): Promise<void>
 }

@@ -26,7 +26,7 @@ interface SlackSinkOptions {
  * @throws RelayError `config_invalid` for a rule without a channel
  */
 export function createSlackSink({ name, config, targets, log }: SlackSinkOptions): Sink {
-  const messages = compileMessages(name, config, targets)
+  let messages = compileMessages(name, config, targets)
   const call = createSlackCaller({ name, config, log })
 
   async function attempt(delivery: LeasedDelivery, signal: AbortSignal): Promise<Outcome> {
@@ -51,6 +51,10 @@ export function createSlackSink({ name, config, targets, log }: SlackSinkOptions
         laneOf: (delivery) => messages.get(delivery.rule)?.channel ?? '',
         attempt: (delivery) => attempt(delivery, signal),
       }),
+    retarget(changed) {
+      const compiled = compileMessages(name, config, changed)
+      return () => void (messages = compiled)
+    },
     async close() {},
   }
 }

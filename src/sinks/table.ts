@@ -184,6 +184,7 @@ export function createTableSink({ name, config, relayUrl, log }: TableSinkOption
       }
       return batch.map((delivery) => outcomes.get(delivery) ?? failed('internal', 'no outcome'))
     },
+    retarget: () => () => {},
     close: () => pool.end(),
   }
 }

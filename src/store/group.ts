@@ -17,6 +17,8 @@ export interface Group<T, R> {
   add(item: T): Promise<R>
   /** Items waiting, those in flight not counted. */
   readonly waiting: number
+  /** Does `work` while nothing is in flight: at once, or after the group that is and before the next. Rejects with what it throws. */
+  between(work: () => void): Promise<void>
   /** Settles when nothing waits and nothing is in flight. */
   idle(): Promise<void>
 }
@@ -31,6 +33,7 @@ export function createGroup<T, R>({ write, maxItems, maxWeight = Infinity, weigh
   let waiting: Entry<T, R>[] = []
   let writing = false
   let idlers: (() => void)[] = []
+  const gaps: (() => void)[] = []
 
   function take(): Entry<T, R>[] {
     let weight = 0
@@ -49,8 +52,10 @@ export function createGroup<T, R>({ write, maxItems, maxWeight = Infinity, weigh
   }
 
   async function flush(): Promise<void> {
-    while (waiting.length > 0) {
+    while (waiting.length > 0 || gaps.length > 0) {
+      for (const work of gaps.splice(0)) work()
       const entries = take()
+      if (entries.length === 0) continue
       try {
         const results = await write(entries.map((entry) => entry.item))
         if (results.length !== entries.length)
@@ -73,6 +78,19 @@ export function createGroup<T, R>({ write, maxItems, maxWeight = Infinity, weigh
         writing = true
         // Whatever else this turn of the event loop reads from its sockets joins the group.
         setImmediate(() => void flush())
+      })
+    },
+    async between(work) {
+      if (!writing) return work()
+      await new Promise<void>((resolve, reject) => {
+        gaps.push(() => {
+          try {
+            work()
+            resolve()
+          } catch (error) {
+            reject(error)
+          }
+        })
       })
     },
     get waiting() {

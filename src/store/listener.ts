@@ -5,8 +5,8 @@ import type { Log } from '../log.ts'
 import type { Pool } from './pool.ts'
 
 export interface Listener {
-  /** Before `start`. */
-  on: (channel: string, notified: (payload: string) => void) => void
+  /** @returns what ends it */
+  on: (channel: string, notified: (payload: string) => void) => () => void
   start: () => void
   stop: () => Promise<void>
 }
@@ -17,9 +17,11 @@ const reconnectMs = 5_000
 const listenerName = 'gemini-relay listen'
 
 export function createListener({ url, log }: { url: string; log: Log }): Listener {
-  const heard = new Map<string, (payload: string) => void>()
+  const heard = new Map<string, Set<(payload: string) => void>>()
   let reconnecting: NodeJS.Timeout | undefined
   let connection: pg.Client | undefined
+  /** The connection, once it listens. */
+  let listening: pg.Client | undefined
   let stopped = false
 
   async function listen(): Promise<void> {
@@ -30,16 +32,18 @@ export function createListener({ url, log }: { url: string; log: Log }): Listene
       connectionTimeoutMillis: 3_000,
     })
     connection = client
-    client.on('notification', ({ channel, payload = '' }) => heard.get(channel)?.(payload))
+    client.on('notification', ({ channel, payload = '' }) => heard.get(channel)?.forEach((notified) => notified(payload)))
     client.on('error', (error) => log.debug({ error: messageOf(error) }, 'the listening connection broke'))
     client.on('end', () => {
+      listening = undefined
       if (stopped) return
       reconnecting = setTimeout(() => void listen(), reconnectMs)
       reconnecting.unref()
     })
     try {
       await client.connect()
-      for (const channel of heard.keys()) await client.query(`listen ${client.escapeIdentifier(channel)}`)
+      for (const channel of heard.keys()) await listenOn(client, channel)
+      listening = client
     } catch (error) {
       log.debug({ error: messageOf(error) }, 'cannot listen for notifications: polling meanwhile')
       await client.end().catch(() => {})
@@ -47,7 +51,15 @@ export function createListener({ url, log }: { url: string; log: Log }): Listene
   }
 
   return {
-    on: (channel, notified) => void heard.set(channel, notified),
+    on(channel, notified) {
+      const known = heard.get(channel)
+      const all = known ?? new Set()
+      all.add(notified)
+      heard.set(channel, all)
+      // Where this fails the connection is gone, and the next one listens on all channels.
+      if (known === undefined && listening !== undefined) listenOn(listening, channel).catch(() => {})
+      return () => void all.delete(notified)
+    },
     start: () => void listen(),
     async stop() {
       stopped = true
@@ -55,6 +67,10 @@ export function createListener({ url, log }: { url: string; log: Log }): Listene
       await connection?.end().catch(() => {})
     },
   }
+}
+
+async function listenOn(client: pg.Client, channel: string): Promise<void> {
+  await client.query(`listen ${client.escapeIdentifier(channel)}`)
 }
 
 /** Whether some relay runs on this database: each of them listens. */

@@ -81,8 +81,7 @@ export function createManagedSecrets({ sources, pool, encryption, listener, log 
   let again = false
   let stopped = false
 
-  listener.on(secretsChannel, () => {
-    if (stopped) return
+  const unlisten = listener.on(secretsChannel, () => {
     again = true
     void refresh()
   })
@@ -162,6 +161,7 @@ export function createManagedSecrets({ sources, pool, encryption, listener, log 
     },
     async stop() {
       stopped = true
+      unlisten()
       clearTimeout(timer)
       await reading
     },

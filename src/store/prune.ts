@@ -74,7 +74,7 @@ export interface Pruner {
   stop(): Promise<void>
 }
 
-export function createPruner({ pool, retentionMs, log }: { pool: Pool; retentionMs: number; log: Log }): Pruner {
+export function createPruner({ pool, retentionMs, log }: { pool: Pool; retentionMs: () => number; log: Log }): Pruner {
   let timer: NodeJS.Timeout | undefined
   let running: Promise<void> = Promise.resolve()
   const stop = new AbortController()
@@ -84,7 +84,7 @@ export function createPruner({ pool, retentionMs, log }: { pool: Pool; retention
     let events = 0
     try {
       for (let after: string | undefined = '0'; after !== undefined && !stopping.aborted;) {
-        const pruned: Pruned = await pruneBatch(pool, retentionMs, after)
+        const pruned: Pruned = await pruneBatch(pool, retentionMs(), after)
         events += pruned.events
         after = pruned.next
         await sleep(pauseMs)

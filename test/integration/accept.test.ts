@@ -10,6 +10,7 @@ import type { AcceptResult } from '../../src/accept/row.ts'
 import { createApp } from '../../src/receive/app.ts'
 import { createCallback } from '../../src/receive/callback.ts'
 import { listen } from '../../src/receive/server.ts'
+import { createUnverifiedBytes } from '../../src/receive/unverified-bytes.ts'
 import { createSession } from '../../src/store/session.ts'
 import { createVerifier } from '../../src/verify/verifier.ts'
 import { silent, startAcceptor, verified, type TestAcceptor } from '../setup/accepted.ts'
@@ -179,10 +180,11 @@ describe('the queue in front of the database', () => {
       readiness: async () => ({
         ready: true,
         checks: { database: { ok: true }, keys: {} },
-        detail: { unknown_deliveries: [], refusals: {} },
+        detail: { config: { hash: '', since: '', reloads: { applied: 0, refused: 0 } }, unknown_deliveries: [], refusals: {} },
       }),
       draining: () => false,
       countRefusal() {},
+      unverified: createUnverifiedBytes(),
       log: silent,
     })
     const server = await listen(createCallback(app), { host: '127.0.0.1', port: 0 })
@@ -216,10 +218,10 @@ describe('the queue in front of the database', () => {
 describe('a rule whose message or names hold what Postgres does not take', () => {
   it('costs no event', async () => {
     const accepting = await startAcceptor(database.url, {
-      plan: {
+      plan: () => ({
         rules: [],
         route: () => [{ rule: 'all', sink: 'jobs', dead: { code: 'condition_error', message: 'a \0 and half a pair \uD800' } }],
-      },
+      }),
     })
     try {
       const id = `msg_${randomUUID()}`
@@ -476,7 +478,7 @@ describe('deliveries that go in with their event', () => {
     const session = createSession(accepting.pool)
     const acceptor = createAcceptor({
       session,
-      plan: { rules: [], route: () => ['here', 'elsewhere'].map((sink) => ({ rule: 'all', sink })) },
+      plan: () => ({ rules: [], route: () => ['here', 'elsewhere'].map((sink) => ({ rule: 'all', sink })) }),
       horizonMs: (sink) => (sink === 'here' ? 60_000 : 1_000),
       ordered: () => false,
       desk: {

@@ -163,7 +163,7 @@ describe('docker-compose.yml', () => {
       database: { url: database.url },
       server: { ...loaded.config.server, host: '127.0.0.1', port: 0 },
     }
-    const relay = await serve({ loaded: { ...loaded, config }, env: {}, log: pino({ level: 'silent' }) })
+    const relay = await serve({ load: () => ({ ...loaded, config }), env: {}, log: pino({ level: 'silent' }) })
     const db = new pg.Client({ connectionString: database.url })
     await db.connect()
     try {

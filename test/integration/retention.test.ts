@@ -117,7 +117,7 @@ describe('pruning', () => {
     await db.query(`insert into gemini_relay.events (source, webhook_id, scheme, received_at, body)
       select 'gemini', 'msg_bulk_' || n, 'hmac', now() - interval '31 days', '{}' from generate_series(1, 1600) n`)
     expect(await prune()).toBeLessThanOrEqual(500)
-    const pruners = [1, 2].map(() => createPruner({ pool: accepting.pool, retentionMs, log: silent }))
+    const pruners = [1, 2].map(() => createPruner({ pool: accepting.pool, retentionMs: () => retentionMs, log: silent }))
     for (const pruner of pruners) pruner.start()
     await eventually(left, (ids) => ids.length === 0)
     await Promise.all(pruners.map((pruner) => pruner.stop()))
@@ -127,7 +127,7 @@ describe('pruning', () => {
     await db.query(`insert into gemini_relay.events (source, webhook_id, scheme, received_at, body)
       select 'gemini', 'msg_bulk_' || n, 'hmac', now() - interval '31 days' + case when n < 400 then interval '1 year' else '0' end, '{}'
       from generate_series(1, 1200) n`)
-    const pruner = createPruner({ pool: accepting.pool, retentionMs, log: silent })
+    const pruner = createPruner({ pool: accepting.pool, retentionMs: () => retentionMs, log: silent })
     pruner.start()
     expect(await eventually(left, (ids) => ids.length < 400)).toHaveLength(399)
     await pruner.stop()

@@ -27,7 +27,7 @@ export async function startAcceptor(url: string, odd: Partial<AcceptorOptions> =
   const session = createSession(pool)
   const acceptor = createAcceptor({
     session,
-    plan: { rules: [], route: () => [{ rule: 'all', sink: 'jobs' }] },
+    plan: () => ({ rules: [], route: () => [{ rule: 'all', sink: 'jobs' }] }),
     horizonMs: () => 600_000,
     ordered: () => false,
     desk: {

@@ -2,7 +2,7 @@
 import { createApp } from '../../src/receive/app.ts'
 import { createCallback } from '../../src/receive/callback.ts'
 import { listen, type ServerLimits } from '../../src/receive/server.ts'
-import type { UnverifiedLimits } from '../../src/receive/unverified-bytes.ts'
+import { createUnverifiedBytes, type UnverifiedLimits } from '../../src/receive/unverified-bytes.ts'
 import { createVerifier } from '../../src/verify/verifier.ts'
 import { silent, startAcceptor } from './accepted.ts'
 import { secret } from './sender.ts'
@@ -39,12 +39,12 @@ export async function startReceiving(options: ReceivingOptions): Promise<Receivi
     readiness: async () => ({
       ready: true,
       checks: { database: { ok: true }, keys: {} },
-      detail: { unknown_deliveries: [], refusals: {} },
+      detail: { config: { hash: '', since: '', reloads: { applied: 0, refused: 0 } }, unknown_deliveries: [], refusals: {} },
     }),
     draining: () => false,
     countRefusal: (code) => refusals.set(code, (refusals.get(code) ?? 0) + 1),
     log: silent,
-    ...(unverifiedLimits ? { unverifiedLimits } : {}),
+    unverified: createUnverifiedBytes(unverifiedLimits),
   })
   const server = await listen(createCallback(app), {
     host: '127.0.0.1',

@@ -13,6 +13,8 @@ export interface TestRelay {
   url: string
   /** Lines of the relay's log so far. */
   log(): string
+  /** Its configuration. */
+  file: string
   stop(): Promise<void>
 }
 
@@ -63,6 +65,7 @@ export function launchRelay({ yaml, env = {} }: RelayConfig): Omit<RelayProcess,
   })
   return {
     ready,
+    file: config.file,
     child,
     pid: child.pid ?? 0,
     exited,

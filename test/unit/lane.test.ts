@@ -39,6 +39,7 @@ beforeEach(async () => {
         attempted.push(...batch.map(({ id }) => id))
         return batch.map(answer)
       },
+      retarget: () => () => {},
       async close() {},
     },
     outcomes: { async write() {}, drop() {}, stop() {}, async idle() {} },
@@ -49,7 +50,7 @@ beforeEach(async () => {
         everyClaim.push(claim)
       }),
     overloaded() {},
-    followersDue() {},
+    othersDue() {},
     log: silent,
   })
   lane.start()

@@ -55,7 +55,7 @@ async function startUnlessRunning(
 ): Promise<Relay | undefined> {
   const { port } = loaded.config.server
   if (!(await answers(port))) {
-    const relay = await serve({ loaded, env, log: createLog({ level: 'warn' }) })
+    const relay = await serve({ load: () => loaded, env, log: createLog({ level: 'warn' }) })
     tell(`a relay listens on port ${relay.port}, for as long as this takes`)
     return relay
   }
