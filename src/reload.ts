@@ -2,6 +2,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import { ConfigError } from './config/issues.ts'
 import type { LoadedConfig } from './config/load.ts'
+import type { Stamps } from './config/stamp.ts'
 import { messageOf, RelayError } from './errors.ts'
 import type { Log } from './log.ts'
 
@@ -21,7 +22,7 @@ export interface Reloader {
   reload: (why: string) => Promise<boolean>
   state: () => ConfigState
   /** Files and directories whose change is worth a reload. */
-  looked: () => readonly string[]
+  looked: () => Stamps
   stop: () => Promise<void>
 }
 
@@ -69,7 +70,7 @@ export function createReloader({ first, load, use, log }: ReloaderOptions): Relo
       refused = undefined
       return true
     } catch (error) {
-      if (error instanceof ConfigError) looked = [...new Set([...current.looked, ...error.looked])]
+      if (error instanceof ConfigError) looked = new Map([...current.looked, ...error.looked])
       const hint = error instanceof RelayError && error.hint !== undefined ? `: ${error.hint}` : ''
       log.error(
         { config: current.hash, why, error: `${messageOf(error)}${hint}` },

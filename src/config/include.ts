@@ -5,6 +5,7 @@ import { readDocument, type ConfigDocument, type DocumentSources } from './docum
 import { reasonUnreadable } from './expand.ts'
 import type { Fault, Path } from './issues.ts'
 import { at, isMap } from './raw.ts'
+import { stampOf, type Stamps } from './stamp.ts'
 
 /** Relative to the working directory. */
 export const defaultConfigFile = 'config/relay.yaml'
@@ -30,12 +31,12 @@ export interface ConfigFiles {
   /** Of `include` itself; their paths are of the main file. */
   faults: readonly Fault[]
   /** What was looked at: files, those of `${file:…}` too, and directories that `*` went through. */
-  looked: readonly string[]
+  looked: Stamps
 }
 
 /** @throws RelayError `config_invalid` when the main file cannot be read */
 export function readConfigFiles(file: string, access: FileAccess): ConfigFiles {
-  const looked = new Set<string>()
+  const looked = new Map<string, string>()
   const main = readOne(file)
   const faults: Fault[] = []
   const included: ConfigFile[] = []
@@ -52,10 +53,10 @@ export function readConfigFiles(file: string, access: FileAccess): ConfigFiles {
       }
     }
   }
-  return { main, included, faults, looked: [...looked] }
+  return { main, included, faults, looked }
 
   function readOne(path: string): ConfigFile {
-    looked.add(path)
+    look(path)
     const text = contentOf(path)
     const { env, standIn } = access
     const document = readDocument(text, {
@@ -63,11 +64,16 @@ export function readConfigFiles(file: string, access: FileAccess): ConfigFiles {
       standIn,
       readFile(named) {
         const beside = resolve(dirname(path), named)
-        looked.add(beside)
+        look(beside)
         return access.readFile(beside)
       },
     })
     return { file: path, text, document }
+  }
+
+  /** Before it is read: what changes while it is read has changed since. */
+  function look(path: string): void {
+    looked.set(path, stampOf(path))
   }
 
   function contentOf(path: string): string {
@@ -88,7 +94,7 @@ export function readConfigFiles(file: string, access: FileAccess): ConfigFiles {
       faults.push({ path, message: '`include`: `*` may stand in the last part of a name only', quotes: true })
       return []
     }
-    looked.add(directory)
+    look(directory)
     const fits = new RegExp(`^${basename(named).split('*').map(escaped).join('.*')}$`)
     const found = listed(directory).filter((one) => fits.test(one) && !/\.test\.ya?ml$/i.test(one))
     if (found.length === 0) faults.push({ path, message: '`include`: there is no such file', quotes: true })

@@ -1,5 +1,6 @@
 /** What is wrong with a configuration, and where. */
 import { RelayError } from '../errors.ts'
+import type { Stamps } from './stamp.ts'
 
 export interface ConfigIssue {
   file: string
@@ -32,8 +33,8 @@ export interface Fault {
 export class ConfigError extends RelayError {
   readonly issues: readonly ConfigIssue[]
   /** Files and directories that may have to change. */
-  readonly looked: readonly string[]
-  constructor(file: string, issues: readonly ConfigIssue[], looked: readonly string[] = []) {
+  readonly looked: Stamps
+  constructor(file: string, issues: readonly ConfigIssue[], looked: Stamps = new Map()) {
     const count = issues.length === 1 ? 'a problem' : `${issues.length} problems`
     super('config_invalid', `${count} in ${file}\n${formatIssues(issues)}`)
     this.name = 'ConfigError'

@@ -10,6 +10,7 @@ import { languageFaults } from './languages.ts'
 import { referenceFaults } from './references.ts'
 import { configSchema, type Config } from './schema.ts'
 import { secretFaults } from './secrets.ts'
+import type { Stamps } from './stamp.ts'
 import { droppedKeyFaults, shapeFaults } from './shape.ts'
 import { doubts } from './doubts.ts'
 
@@ -26,7 +27,7 @@ export interface LoadedConfig {
   /** Of the texts of its files, before anything in them is expanded: two relays with the same one were told the same. */
   hash: string
   /** Files and directories whose change may make it another configuration. */
-  looked: readonly string[]
+  looked: Stamps
   plan: Plan
   /** What is allowed and probably not meant. Worked out when first asked for. */
   readonly warnings: readonly ConfigIssue[]

@@ -1,13 +1,14 @@
 /** Notices that files of a configuration have changed, however that is done: written, replaced, or behind a link that was turned. */
-import { stat } from 'node:fs/promises'
+import { stampsNow, type Stamps } from './stamp.ts'
 
 export interface ConfigWatch {
   stop: () => void
 }
 
 export interface ConfigWatchOptions {
-  /** Files, and directories whose entries matter. */
-  looked: () => readonly string[]
+  /** Files, and directories whose entries matter, as they were when they were read last. */
+  looked: () => Stamps
+  /** Reads them again. */
   changed: () => Promise<unknown>
   everyMs?: number
 }
@@ -17,22 +18,33 @@ export interface ConfigWatchOptions {
  * into containers. A change counts once it has lasted from one look to the next: an editor may write a file in several steps.
  */
 export function watchConfig({ looked, changed, everyMs = 500 }: ConfigWatchOptions): ConfigWatch {
-  let known: ReadonlyMap<string, string> = new Map()
-  let seen: ReadonlyMap<string, string> = new Map()
+  let read = looked()
+  let known = read
+  let seen: Stamps = new Map()
   let stopped = false
   let timer: NodeJS.Timeout | undefined
 
   async function look(): Promise<void> {
-    const now = new Map(await Promise.all(looked().map(async (path) => [path, await stampOf(path)] as const)))
-    if (stopped) return
-    const isOther = differs(now, known)
+    learn()
+    const now = await stampsNow(known.keys())
     const isLasting = !differs(now, seen)
-    if (!isOther || isLasting) known = now
     seen = now
-    if (isOther && isLasting) await changed()
+    if (isLasting && differs(now, known) && !stopped) {
+      // What this reading passes over, behind a file that is broken, is not to be asked for again and again.
+      known = now
+      await changed()
+      learn()
+    }
     if (stopped) return
     timer = setTimeout(() => void look(), everyMs)
     timer.unref()
+  }
+
+  /** Somebody has read them. */
+  function learn(): void {
+    if (looked() === read) return
+    read = looked()
+    known = new Map([...known, ...read])
   }
 
   void look()
@@ -44,16 +56,7 @@ export function watchConfig({ looked, changed, everyMs = 500 }: ConfigWatchOptio
   }
 }
 
-/** Whether something that both know of is another. What is looked at for the first time was just read. */
-function differs(now: ReadonlyMap<string, string>, before: ReadonlyMap<string, string>): boolean {
+/** Whether something that both know of is another. */
+function differs(now: Stamps, before: Stamps): boolean {
   return [...now].some(([path, stamp]) => (before.get(path) ?? stamp) !== stamp)
-}
-
-async function stampOf(path: string): Promise<string> {
-  try {
-    const { mtimeMs, size, ino } = await stat(path)
-    return `${ino} ${size} ${mtimeMs}`
-  } catch {
-    return 'not there'
-  }
 }

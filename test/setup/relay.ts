@@ -23,8 +23,8 @@ export async function startRelay({ yaml, env = {} }: RelayConfig): Promise<Reloa
       url: `http://127.0.0.1:${relay.port}`,
       log: () => lines,
       file: config.file,
-      reload(yaml) {
-        writeFileSync(config.file, yaml)
+      reload(changed) {
+        writeFileSync(config.file, changed)
         return relay.reload('a test')
       },
       async stop() {
