@@ -1,23 +1,26 @@
-// Writes what is generated from the code: config/relay.schema.json from the configuration's own types.
+// Writes what is generated from the code: config/relay.schema.json and docs/configuration.md, from the configuration's own types.
 // With --check it writes nothing and fails when a file is not what the code says.
 import { spawnSync } from 'node:child_process'
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { dirname, join, relative } from 'node:path'
+import { dirname, join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { format, resolveConfig } from 'prettier'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const compiled = compile()
 const { configJsonSchema } = await import(pathToFileURL(join(compiled, 'config/json-schema.js')).href)
-const file = join(root, 'config/relay.schema.json')
-const wanted = await format(JSON.stringify(configJsonSchema()), { ...(await resolveConfig(file)), filepath: file })
-const found = existsSync(file) ? readFileSync(file, 'utf8') : ''
+const { configReference } = await import(pathToFileURL(join(compiled, 'config/reference.js')).href)
 
-if (wanted !== found) {
-  const name = relative(root, file)
+await generate('config/relay.schema.json', JSON.stringify(configJsonSchema('editor')))
+await generate('docs/configuration.md', configReference(configJsonSchema('reference')))
+
+async function generate(name, text) {
+  const file = join(root, name)
+  const wanted = await format(text, { ...(await resolveConfig(file)), filepath: file })
+  if (existsSync(file) && readFileSync(file, 'utf8') === wanted) return
   if (process.argv.includes('--check')) {
-    console.error(`${name} is not what src/config/schema.ts says: run \`node scripts/generate.js\` and commit the result`)
+    console.error(`${name} is not what src/config says: run \`node scripts/generate.js\` and commit the result`)
     process.exitCode = 1
   } else {
     writeFileSync(file, wanted)

@@ -3,15 +3,19 @@ import { z } from 'zod'
 import { isMap, type RawMap } from './raw.ts'
 import { operatorJsonSchema } from './pattern-json-schema.ts'
 import { configSchema, operatorSchema, sinkSchema } from './schema.ts'
+import { durationPattern, ratePattern, sizePattern, writtenDuration, writtenRate, writtenSize } from './values.ts'
 
-export function configJsonSchema(): unknown {
+/** To an editor nothing is missing in a file: sources may be in another one, and a sink's settings under `defaults`. */
+export type Reader = 'editor' | 'reference'
+
+export function configJsonSchema(reader: Reader): unknown {
   const schema = z.toJSONSchema(configSchema, {
     io: 'input',
     target: 'draft-7',
     override({ zodSchema, jsonSchema }) {
-      // Sources may be in other files, and a sink's settings under `defaults`.
-      if (zodSchema === configSchema) Reflect.deleteProperty(jsonSchema, 'required')
-      if (sinkSchema.options.some((option) => option === zodSchema)) jsonSchema.required = ['type']
+      if (zodSchema instanceof z.ZodDefault) jsonSchema.default = writtenDefault(zodSchema.def.defaultValue, jsonSchema.pattern)
+      if (reader === 'editor' && zodSchema === configSchema) Reflect.deleteProperty(jsonSchema, 'required')
+      if (reader === 'editor' && sinkSchema.options.some((option) => option === zodSchema)) jsonSchema.required = ['type']
       if (zodSchema !== operatorSchema) return
       for (const key of Object.keys(jsonSchema)) Reflect.deleteProperty(jsonSchema, key)
       Object.assign(jsonSchema, operatorJsonSchema)
@@ -33,6 +37,16 @@ function asWritten(schema: unknown): unknown {
     ...(isRestrictedText(rest) ? { anyOf: [inner, { type: 'string', pattern: '\\$\\{.+\\}' }] } : inner),
   }
 }
+
+/** As a file would say it: the parser's own are milliseconds and bytes. */
+function writtenDefault(value: unknown, pattern: string | undefined): z.core.util.JSONType {
+  if (typeof value === 'number' && pattern === durationPattern.source) return writtenDuration(value)
+  if (typeof value === 'number' && pattern === sizePattern.source) return writtenSize(value)
+  if (pattern === ratePattern.source) return writtenRate(rateShape.parse(value))
+  return z.json().parse(value)
+}
+
+const rateShape = z.object({ count: z.number(), perMs: z.number() })
 
 function isRestrictedText(schema: RawMap): boolean {
   return schema['type'] === 'string' && ['pattern', 'format', 'enum'].some((key) => key in schema)

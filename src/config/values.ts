@@ -4,20 +4,43 @@ import { z } from 'zod'
 const durationUnitsMs: Record<string, number> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }
 const sizeUnits: Record<string, number> = { b: 1, kb: 1_024, mb: 1_048_576 }
 
+export const durationPattern = /^\d+(ms|s|m|h|d)$/
+export const sizePattern = /^[1-9]\d*(b|kb|mb)$/
+export const ratePattern = /^[1-9]\d*\/(s|m|h)$/
+
+/** In the largest unit that it is a whole number of. */
+export function writtenDuration(ms: number): string {
+  return inLargest(ms, durationUnitsMs)
+}
+
+export function writtenSize(bytes: number): string {
+  return inLargest(bytes, sizeUnits)
+}
+
+export function writtenRate({ count, perMs }: { count: number; perMs: number }): string {
+  return `${count}/${writtenDuration(perMs).replace(/^1/, '')}`
+}
+
+/** @param units ascending, the first of them 1 */
+function inLargest(value: number, units: Record<string, number>): string {
+  const [unit, size] = Object.entries(units).findLast(([, one]) => value % one === 0 && value >= one) ?? ['', 1]
+  return `${value / size}${unit}`
+}
+
 /** Ten years: added to a timestamp it stays one that Postgres can hold. */
 const longestMs = 3_650 * 86_400_000
 
 /** `250ms`, `30s`, `5m`, `24h`, `3d` → milliseconds. */
 export const durationMs = z
   .string()
-  .regex(/^\d+(ms|s|m|h|d)$/, 'expected a duration such as 250ms, 30s, 5m, 24h or 3d')
+  .regex(durationPattern, 'expected a duration such as 250ms, 30s, 5m, 24h or 3d')
   .transform((text) => Number.parseInt(text, 10) * (durationUnitsMs[text.replace(/^\d+/, '')] ?? Number.NaN))
   .refine((ms) => ms <= longestMs, { error: 'at most 3650d' })
 
 /** `256kb`, `1mb` → bytes; `kb` is 1,024. */
 export const byteSize = z
   .string()
-  .regex(/^[1-9]\d*(b|kb|mb)$/, 'expected a size such as 256kb or 1mb')
+  .regex(sizePattern, 'expected a size such as 256kb or 1mb')
   .transform((text) => Number.parseInt(text, 10) * (sizeUnits[text.replace(/^\d+/, '')] ?? Number.NaN))
 
 /** A number, or its digits: `${PORT}` always expands to text. */
@@ -63,7 +86,7 @@ export const nonEmpty = z.string().min(1)
 /** `10/s`, `1 per second` for humans is one spelling here: a count, a slash, a unit. */
 export const rate = z
   .string()
-  .regex(/^[1-9]\d*\/(s|m|h)$/, 'expected a rate such as 10/s, 300/m or 1000/h')
+  .regex(ratePattern, 'expected a rate such as 10/s, 300/m or 1000/h')
   .transform((text) => {
     const [count, unit] = text.split('/')
     return { count: Number(count), perMs: unit === 's' ? 1_000 : unit === 'm' ? 60_000 : 3_600_000 }

@@ -825,7 +825,9 @@ describe('what is allowed and probably not meant is a warning', () => {
 
 describe('the JSON Schema for editors', () => {
   test('is what the repository holds', () => {
-    expect(JSON.parse(readFileSync('config/relay.schema.json', 'utf8'))).toEqual(JSON.parse(JSON.stringify(configJsonSchema())))
+    expect(JSON.parse(readFileSync('config/relay.schema.json', 'utf8'))).toEqual(
+      JSON.parse(JSON.stringify(configJsonSchema('editor'))),
+    )
   })
 
   test('allows a variable wherever a form is asked for', () => {
@@ -838,6 +840,9 @@ describe('the JSON Schema for editors', () => {
         { type: 'string', pattern: '\\$\\{.+\\}' },
       ],
     }
-    expect(port.parse(configJsonSchema()).properties.server.properties.port).toEqual({ anyOf: [{ type: 'number' }, digits] })
+    expect(port.parse(configJsonSchema('editor')).properties.server.properties.port).toEqual({
+      default: 8080,
+      anyOf: [{ type: 'number' }, digits],
+    })
   })
 })
