@@ -6,10 +6,12 @@ import { compileRules, type Plan } from '../route/plan.ts'
 import { caseFaults } from './case-faults.ts'
 import { readDocument, type ConfigDocument } from './document.ts'
 import { ConfigError, formatPath, labelOf, type ConfigIssue, type Fault } from './issues.ts'
+import { withJobOrder } from './job-messages.ts'
 import { languageFaults } from './languages.ts'
 import { referenceFaults } from './references.ts'
 import { configSchema, type Config } from './schema.ts'
 import { secretFaults } from './secrets.ts'
+import { slackFaults } from './slack-faults.ts'
 import type { StandIn } from './stand-ins.ts'
 import { droppedKeyFaults, shapeFaults } from './shape.ts'
 import { doubts } from './doubts.ts'
@@ -56,13 +58,15 @@ export function loadConfig({ file, env, readFile = readText, standIn }: LoadOpti
     ...referenceFaults(document.json),
     ...languageFaults(document.json),
     ...secretFaults(document.json),
+    ...slackFaults(document.json),
     ...caseFaults(document.json),
   ])
   // A reference that could not be resolved is the reason for whatever else is said about that value.
   const unresolved = new Set(spoiled.map(({ path }) => path).filter((path) => path !== ''))
   const issues = unique([...spoiled, ...found.filter(({ path }) => !unresolved.has(path))])
   if (!parsed.success || issues.length > 0) throw new ConfigError(file, issues.toSorted(byPlace))
-  return { config: parsed.data, file, plan: compileRules(parsed.data), warnings: issued(doubts(parsed.data)).toSorted(byPlace) }
+  const config = withJobOrder(parsed.data)
+  return { config, file, plan: compileRules(config), warnings: issued(doubts(config)).toSorted(byPlace) }
 }
 
 /** Alternatives of one value can all fail for the same reason. */

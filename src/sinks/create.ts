@@ -23,7 +23,7 @@ function createSink(name: string, config: SinkConfig, { config: { rules }, relay
   const targets = targetsOf(rules, name)
   switch (config.type) {
     case 'slack':
-      return createSlackSink({ name, config, targets, log })
+      return createSlackSink({ name, config, targets, relayUrl, log })
     case 'kafka':
       return createKafkaSink({ name, config, targets, log })
     case 'table':

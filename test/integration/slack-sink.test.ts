@@ -28,6 +28,7 @@ function sinkOn(url: string, { config = {}, target = {}, log = silent }: Odd = {
     name: 'ops',
     config: sinkConfig('slack', { token, channel: 'C0123456789', api_url: url, timeout: '20s', ...config }),
     targets,
+    relayUrl: 'postgres://nobody-asks-it/relay',
     log,
   })
 }
