@@ -3,7 +3,7 @@ import type { SinkConfigOf } from '../config/schema.ts'
 import type { Target } from '../config/targets.ts'
 import type { Log } from '../log.ts'
 import { TemplateError } from '../route/template.ts'
-import { createPool, type Pool } from '../store/pool.ts'
+import { createPool, keptPlans, type Pool } from '../store/pool.ts'
 import type { LeasedDelivery, Outcome } from '../types.ts'
 import { withDeadline } from './deadline.ts'
 import { oneByOne } from './one-by-one.ts'
@@ -39,7 +39,14 @@ export function createSlackSink({ name, config, targets, relayUrl, log }: SlackS
   const jobs = pool && createJobMessages({ sink: name, pool, call, log })
 
   function jobPool(): Pool {
-    return createPool({ url: relayUrl, part: `sink ${name}`, max: config.concurrency, statementTimeoutMs, log })
+    return createPool({
+      url: relayUrl,
+      part: `sink ${name}`,
+      max: config.concurrency,
+      statementTimeoutMs,
+      settings: keptPlans,
+      log,
+    })
   }
 
   async function attempt(delivery: LeasedDelivery, signal: AbortSignal): Promise<Outcome> {
