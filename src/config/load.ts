@@ -6,10 +6,12 @@ import { caseFaults } from './case-faults.ts'
 import { compose, type Composed } from './compose.ts'
 import { readConfigFiles, type FileAccess } from './include.ts'
 import { ConfigError, formatPath, labelOf, type ConfigIssue, type Fault, type Path } from './issues.ts'
+import { withJobOrder } from './job-messages.ts'
 import { languageFaults } from './languages.ts'
 import { referenceFaults } from './references.ts'
 import { configSchema, type Config } from './schema.ts'
 import { secretFaults } from './secrets.ts'
+import { slackFaults } from './slack-faults.ts'
 import type { Stamps } from './stamp.ts'
 import { droppedKeyFaults, shapeFaults } from './shape.ts'
 import { doubts } from './doubts.ts'
@@ -54,13 +56,14 @@ export function loadConfig({ file, env, readFile = readText, listFiles = readNam
     ...referenceFaults(json),
     ...languageFaults(json),
     ...secretFaults(json),
+    ...slackFaults(json),
     ...caseFaults(json),
   ]
   // A reference that could not be resolved is the reason for whatever else is said about that value.
   const resolved = found.filter(({ path }) => (composed.expansion(path)?.faults ?? []).length === 0)
   const issues = unique([...composed.issues, ...issuesOf(composed, resolved)])
   if (!parsed.success || issues.length > 0) throw new ConfigError(file, issues, files.looked)
-  const config = parsed.data
+  const config = withJobOrder(parsed.data)
   const all = [files.main, ...files.included]
   let warnings: readonly ConfigIssue[] | undefined
   return {

@@ -12,7 +12,7 @@ export const reservedColumns: readonly string[] = ['relay_event_time', 'relay_ev
 
 /** What a rule may say about a sink of each type, besides its name. */
 const overrides = new Map<string, readonly string[]>([
-  ['slack', ['text', 'blocks', 'channel', 'enrich']],
+  ['slack', ['text', 'blocks', 'channel', 'thread', 'update', 'mentions', 'enrich']],
   ['kafka', ['topic', 'key', 'enrich']],
   ['table', ['enrich']],
   ['http', []],

@@ -6,6 +6,7 @@ import { z } from 'zod'
 import { caseSchema } from './cases.ts'
 import { geminiSchema } from './gemini-schema.ts'
 import { addressesIn, brokerEntry, kafkaTopic } from './kafka-address.ts'
+import { slackChannel, slackMentions, slackPerJob } from './slack-keys.ts'
 import { byteSize, decimal, durationMs, flag, integer, maxTimeoutMs, name, nonEmpty, rate, sqlName } from './values.ts'
 
 const postgresUrlError = {
@@ -66,20 +67,23 @@ const slackSink = z.strictObject({
   token: nonEmpty
     .regex(/^[!-~]+$/, 'holds a space, a line break or another character that no token has')
     .describe('Bot token, xoxb-….'),
-  channel: slackChannel().optional().describe('Channel id; a rule may name another.'),
+  channel: slackChannel.optional().describe('Channel id; a rule may name another.'),
   text: nonEmpty.default('{{ event.type }} {{ event.subject }}').describe('Liquid. A rule may say its own.'),
   blocks: z.array(z.unknown()).optional().describe('Block Kit blocks; strings in them are Liquid.'),
+  thread: slackPerJob
+    .optional()
+    .describe('subject: later events of a job answer in the thread of its first message. A rule may say its own.'),
+  update: slackPerJob
+    .optional()
+    .describe('subject: one message a job, edited by later events; not together with `thread`. A rule may say its own.'),
+  mentions: slackMentions
+    .optional()
+    .describe('Who is mentioned before the text: ids of users and user groups, here, channel, everyone.'),
   api_url: z.url().optional().describe('Base of the Web API, for a local stand-in. Default https://slack.com/api/.'),
   order,
   ...delivery({ concurrency: 1, batch: 1, timeout: 10_000 }),
   rate: rate.default({ count: 1, perMs: 1_000 }).describe('Per channel and process. Slack allows about one message a second.'),
 })
-
-function slackChannel() {
-  return z
-    .string()
-    .regex(/^[CGDU][A-Z0-9]{2,}$/, 'expected a channel id such as C0123456789 (not a #name: look-ups by name hit rate limits)')
-}
 
 const kafkaSink = z.strictObject({
   type: z.literal('kafka'),
@@ -196,7 +200,10 @@ export const targetSchema = z.strictObject({
   sink: name,
   text: nonEmpty.optional().describe('slack: Liquid.'),
   blocks: z.array(z.unknown()).optional().describe('slack: Block Kit; strings in it are Liquid.'),
-  channel: slackChannel().optional().describe('slack: channel id.'),
+  channel: slackChannel.optional().describe('slack: channel id.'),
+  thread: slackPerJob.optional().describe('slack: subject, or none where the sink says subject.'),
+  update: slackPerJob.optional().describe('slack: subject, or none where the sink says subject.'),
+  mentions: slackMentions.optional().describe('slack: instead of those of the sink; [] is nobody.'),
   topic: kafkaTopic.optional().describe('kafka: topic.'),
   key: nonEmpty.optional().describe('kafka: CEL for the record key.'),
   enrich: enrichSchema.optional().describe('gemini: fetch the job from the API, as `event.resource` of texts, keys and columns.'),

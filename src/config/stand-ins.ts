@@ -36,6 +36,8 @@ export const standIn: StandIn = (reference, { path, isWhole, type }) => {
       return `${host}:9092`
     case 'channel':
       return `C${host.toUpperCase().replaceAll('-', '')}`
+    case 'mentions':
+      return `U${host.toUpperCase().replaceAll('-', '')}`.padEnd(9, '0')
     case 'url':
       return path[0] === 'database' ? 'embedded' : type === 'table' ? `postgres://${host}/${host}` : `https://${host}/`
     case 'api_url':

@@ -1,32 +1,26 @@
 /**
- * A local stand-in for Slack's Web API: what chat.postMessage and auth.test answer according to Slack's reference, and, on
- * request, the ways in which Slack and the way to it fail. It shares no code with the sink that talks to it.
+ * A local stand-in for Slack's Web API: what chat.postMessage, chat.update and auth.test answer according to Slack's reference,
+ * and, on request, the ways in which Slack and the way to it fail. It shares no code with the sink that talks to it.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { isMap } from '../json-map.ts'
+import {
+  createSlackChannels,
+  no,
+  type Answer,
+  type Arguments,
+  type SlackChannelsOptions,
+  type SlackMessage,
+} from './slack-channels.ts'
 
-export interface SlackServerOptions {
+export type { SlackMessage } from './slack-channels.ts'
+
+export interface SlackServerOptions extends SlackChannelsOptions {
   /** By default one that is free. */
   port?: number
   /** Tokens that are valid; by default every one that looks like a bot's. */
   tokens?: readonly string[]
-  /** Channels that exist; by default every one. */
-  channels?: readonly string[]
-  /** Refuse a message that comes less than so many milliseconds after the channel's last, as Slack does at about 1,000. */
-  messageEveryMs?: number
-  /** Milliseconds since the epoch. */
-  now?: () => number
-}
-
-export interface SlackMessage {
-  channel: string
-  text: string
-  blocks: unknown[]
-  metadata: unknown
-  /** When it was received, milliseconds since the epoch. */
-  at: number
-  /** Slack's id of the message within its channel. */
-  ts: string
 }
 
 export interface SlackRequest {
@@ -55,8 +49,10 @@ export type Fault =
 export interface SlackServer {
   /** Base of the Web API, with its trailing slash. */
   url: string
-  /** What was posted, in order. */
+  /** What was posted and is not deleted, in order, as it reads now. */
   messages(): SlackMessage[]
+  /** Deletes a message, as a person would. */
+  remove(message: Pick<SlackMessage, 'channel' | 'ts'>): void
   /** Every call, also those that were refused. */
   requests(): SlackRequest[]
   /** The next `times` calls (default 1) fail like this; after what was asked for before. */
@@ -66,18 +62,13 @@ export interface SlackServer {
   close(): Promise<void>
 }
 
-/** Documented: longer texts are truncated; here they are refused, so that nobody relies on that. */
-const maxText = 40_000
-const maxBlocks = 50
-const maxSectionText = 3_000
 const maxBodyBytes = 1_048_576
 
 export async function startSlackServer(options: SlackServerOptions = {}): Promise<SlackServer> {
-  const { port = 0, tokens, channels, messageEveryMs = 0, now = Date.now } = options
-  const messages: SlackMessage[] = []
+  const { port = 0, tokens, now = Date.now } = options
+  const channels = createSlackChannels(options)
   const requests: SlackRequest[] = []
   const faults: { fault: Fault; times: number }[] = []
-  const lastPost = new Map<string, number>()
 
   const server = createServer((request, response) => {
     handle(request, response).catch(() => response.destroy())
@@ -120,43 +111,20 @@ export async function startSlackServer(options: SlackServerOptions = {}): Promis
     return next.fault
   }
 
-  function answer(
-    response: ServerResponse,
-    method: string,
-    request: IncomingMessage,
-    input: Readonly<Record<string, unknown>>,
-  ): void {
+  function answer(response: ServerResponse, method: string, request: IncomingMessage, input: Arguments): void {
     const result = call(method, request, input)
     if (result.limitedFor !== undefined) return sendRateLimited(response, result.limitedFor)
     sendJson(response, result.json)
   }
 
-  function call(method: string, request: IncomingMessage, input: Readonly<Record<string, unknown>>): Answer {
-    const refusal = authenticate(tokenOf(request, input), tokens)
-    if (refusal !== undefined) return no(refusal)
+  function call(method: string, request: IncomingMessage, input: Arguments): Answer {
+    const token = tokenOf(request, input)
+    if (token === undefined) return no('not_authed')
+    if (!isValid(token, tokens)) return no('invalid_auth')
     if (method === 'auth.test') return { json: identity }
-    if (method !== 'chat.postMessage') return no('unknown_method', { req_method: method })
-    return postMessage(input)
-  }
-
-  function postMessage(input: Readonly<Record<string, unknown>>): Answer {
-    const { channel, text = '', metadata } = input
-    if (typeof channel !== 'string' || (channels !== undefined && !channels.includes(channel))) return no('channel_not_found')
-    if (typeof text !== 'string') return no('invalid_arguments')
-    const blocks = input.blocks ?? []
-    if (!Array.isArray(blocks)) return no('invalid_blocks_format')
-    if (text === '' && blocks.length === 0) return no('no_text')
-    if (text.length > maxText) return no('msg_too_long')
-    const complaint = complaintAbout(blocks)
-    if (complaint !== undefined)
-      return no('invalid_blocks', { errors: [complaint], response_metadata: { messages: [`[ERROR] ${complaint}`] } })
-    const at = now()
-    const waitMs = (lastPost.get(channel) ?? Number.NEGATIVE_INFINITY) + messageEveryMs - at
-    if (waitMs > 0) return { limitedFor: Math.ceil(waitMs / 1_000) }
-    lastPost.set(channel, at)
-    const ts = `${Math.floor(at / 1_000)}.${String(messages.length + 1).padStart(6, '0')}`
-    messages.push({ channel, text, blocks, metadata, at, ts })
-    return { json: { ok: true, channel, ts, message: { type: 'message', bot_id: identity.bot_id, text, blocks, ts } } }
+    if (method === 'chat.postMessage') return channels.post(token, input)
+    if (method === 'chat.update') return channels.update(token, input)
+    return no('unknown_method', { req_method: method })
   }
 
   await new Promise<void>((resolve, reject) => {
@@ -166,7 +134,8 @@ export async function startSlackServer(options: SlackServerOptions = {}): Promis
 
   return {
     url: `http://127.0.0.1:${portOf(server.address())}/api/`,
-    messages: () => [...messages],
+    messages: () => channels.messages(),
+    remove: (message) => channels.remove(message),
     requests: () => [...requests],
     respond: (fault, times = 1) => void faults.push({ fault, times }),
     recover: () => void faults.splice(0),
@@ -178,8 +147,6 @@ export async function startSlackServer(options: SlackServerOptions = {}): Promis
   }
 }
 
-type Answer = { json: Record<string, unknown>; limitedFor?: undefined } | { limitedFor: number /* seconds */ }
-
 const identity = {
   ok: true,
   url: 'https://example.slack.com/',
@@ -190,40 +157,21 @@ const identity = {
   bot_id: 'B0000000001',
 }
 
-function no(error: string, more: Readonly<Record<string, unknown>> = {}): Answer {
-  return { json: { ok: false, error, ...more } }
-}
-
-function authenticate(token: string | undefined, tokens: readonly string[] | undefined): string | undefined {
-  if (token === undefined) return 'not_authed'
-  const valid = tokens === undefined ? token.startsWith('xoxb-') : tokens.includes(token)
-  return valid ? undefined : 'invalid_auth'
+function isValid(token: string, tokens: readonly string[] | undefined): boolean {
+  return tokens === undefined ? token.startsWith('xoxb-') : tokens.includes(token)
 }
 
 /** The header wins over the argument, which only a form may carry. */
-function tokenOf(request: IncomingMessage, input: Readonly<Record<string, unknown>>): string | undefined {
+function tokenOf(request: IncomingMessage, input: Arguments): string | undefined {
   const bearer = /^Bearer (.+)$/.exec(request.headers.authorization ?? '')?.[1]
   return bearer ?? (typeof input.token === 'string' ? input.token : undefined)
-}
-
-/** Why Slack would not take these blocks, where it is about their size. */
-function complaintAbout(blocks: readonly unknown[]): string | undefined {
-  if (blocks.length > maxBlocks) return `no more than ${maxBlocks} items allowed [json-pointer:/blocks]`
-  for (const [index, block] of blocks.entries()) {
-    if (!isRecord(block) || typeof block.type !== 'string') return `missing required field: type [json-pointer:/blocks/${index}]`
-    if (block.type !== 'section' || !isRecord(block.text) || typeof block.text.text !== 'string') continue
-    if (block.text.text.length > maxSectionText) {
-      return `must be less than ${maxSectionText + 1} characters [json-pointer:/blocks/${index}/text/text]`
-    }
-  }
-  return undefined
 }
 
 /** A JSON body, or a form whose structured arguments are JSON. */
 function parseArguments(request: IncomingMessage, body: string): Record<string, unknown> {
   if (request.headers['content-type']?.startsWith('application/json')) {
     const parsed = parseJson(body)
-    return isRecord(parsed) ? parsed : {}
+    return isMap(parsed) ? parsed : {}
   }
   const form = Object.fromEntries(new URLSearchParams(body))
   const structured = Object.entries(form).map(([key, value]): [string, unknown] => [
@@ -270,8 +218,4 @@ function send(response: ServerResponse, status: number, headers: Readonly<Record
 function portOf(address: AddressInfo | string | null): number {
   if (address === null || typeof address === 'string') throw new Error('the server has no port')
   return address.port
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

@@ -19,7 +19,7 @@ export interface SinkDeps {
 export function createSink(name: string, config: SinkConfig, { targets, relayUrl, log }: SinkDeps): Sink {
   switch (config.type) {
     case 'slack':
-      return createSlackSink({ name, config, targets, log })
+      return createSlackSink({ name, config, targets, relayUrl, log })
     case 'kafka':
       return createKafkaSink({ name, config, targets, log })
     case 'table':

@@ -43,8 +43,10 @@ function rendererOf(name: string, sink: SinkConfig, { rules }: Config): Render {
     case 'slack': {
       const messages = compileMessages(name, sink, targetsOf(rules, name))
       return (delivery) => {
-        const { channel, text, blocks } = found(messages.get(delivery.rule), delivery).render(delivery)
-        return { channel, text, ...(blocks === undefined ? {} : { blocks }) }
+        const { channel, job, render } = found(messages.get(delivery.rule), delivery)
+        const { text, blocks } = render(delivery)
+        const { subject } = delivery.stored.event
+        return { channel, ...(job && { [job]: subject }), text, ...(blocks && { blocks }) }
       }
     }
     case 'kafka': {

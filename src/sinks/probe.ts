@@ -71,8 +71,8 @@ export function problemOf(error: unknown): Finding {
 /** The token only: whether it may post to a channel is known when it does. */
 async function probeSlack(name: string, config: SinkConfigOf<'slack'>, log: Log): Promise<Finding> {
   const call = createSlackCaller({ name, config, log })
-  const failure = await withDeadline(new AbortController().signal, config.timeout, (signal) => call('auth.test', {}, signal))
-  return failure === undefined ? fine('Slack takes the token') : problem(failure.message)
+  const answer = await withDeadline(new AbortController().signal, config.timeout, (signal) => call('auth.test', {}, signal))
+  return answer.ok ? fine('Slack takes the token') : problem(answer.failure.message)
 }
 
 async function probeKafka(config: SinkConfigOf<'kafka'>, targets: readonly Target[], log: Log): Promise<Finding> {

@@ -17,14 +17,31 @@ interface Seen {
   retryAfter?: string | null
 }
 
-/** @returns undefined where Slack did as it was asked */
+export type SlackAnswer =
+  | { ok: true; message: AnsweredMessage }
+  | {
+      ok: false
+      failure: Failure
+      /** The `error` of the answer, if there was one. */
+      error: string | undefined
+    }
+
+/** What an answer says of a message; all undefined where it is about none. */
+export interface AnsweredMessage {
+  /** Its place: of a message to a user (U…) a channel of its own (D…). */
+  channel: string | undefined
+  ts: string | undefined
+  /** The message that it answers. */
+  threadTs: string | undefined
+}
+
 export type SlackCall = (
   method: string,
   body: Record<string, unknown>,
   signal: AbortSignal,
   /** That the call is about, if it is about one. */
   channel?: string,
-) => Promise<Failure | undefined>
+) => Promise<SlackAnswer>
 
 interface SlackCallerOptions {
   name: string
@@ -54,11 +71,10 @@ export function createSlackCaller({ name, config, log }: SlackCallerOptions): Sl
       },
     })
     try {
-      await client.apiCall(method, body)
-      return undefined
+      return { ok: true, message: messageIn(await client.apiCall(method, body)) }
     } catch (error) {
-      if (signal.aborted) return failed('timeout', `Slack did not answer in time (at most ${config.timeout} ms)`)
-      return classify(error, seen, channel, conceal, Date.now())
+      if (!signal.aborted) return classify(error, seen, channel, conceal, Date.now())
+      return refusal(failed('timeout', `Slack did not answer in time (at most ${config.timeout} ms)`))
     }
   }
 }
@@ -70,21 +86,41 @@ function classify(
   channel: string | undefined,
   conceal: (text: string) => string,
   now: number,
-): Failure {
-  if (!called) return failed('template_error', conceal(`no request can be made of the message: ${messageOf(error)}`))
-  if (status === undefined) return failed('unavailable', conceal(`Slack cannot be reached: ${reasonOf(error)}`))
-  if (status === 429) {
-    return failed('rate_limited', `Slack answered 429${forChannel(channel)}`, rateLimitPauseMs(retryAfter, now))
-  }
-  if (status === 401 || status === 403)
-    return failed('unauthorized', `Slack answered ${status}: check the sink’s \`token\` and \`api_url\``)
-  if (status === 408 || status >= 500) return failed('unavailable', `Slack answered ${status}`, retryAfterMs(retryAfter, now))
-  if (status !== 200) return failed('rejected', `Slack answered ${status}: check the sink’s \`api_url\``)
-  const refusal = platformError(error)
+): SlackAnswer {
+  const said = status === 200 ? platformError(error) : undefined
   // Before the message is cut to its length: what is left of a token that was cut would not be found.
-  if (refusal !== undefined)
-    return slackFailure({ error: conceal(refusal.error), details: refusal.details.map(conceal), channel })
-  return failed('unavailable', 'the answer broke off or is not from Slack’s Web API: the message may have been posted')
+  if (said !== undefined)
+    return refusal(slackFailure({ error: conceal(said.error), details: said.details.map(conceal), channel }), said.error)
+  return refusal(transportFailure())
+
+  function transportFailure(): Failure {
+    if (!called) return failed('template_error', conceal(`no request can be made of the message: ${messageOf(error)}`))
+    if (status === undefined) return failed('unavailable', conceal(`Slack cannot be reached: ${reasonOf(error)}`))
+    if (status === 429) {
+      return failed('rate_limited', `Slack answered 429${forChannel(channel)}`, rateLimitPauseMs(retryAfter, now))
+    }
+    if (status === 401 || status === 403)
+      return failed('unauthorized', `Slack answered ${status}: check the sink’s \`token\` and \`api_url\``)
+    if (status === 408 || status >= 500) return failed('unavailable', `Slack answered ${status}`, retryAfterMs(retryAfter, now))
+    if (status !== 200) return failed('rejected', `Slack answered ${status}: check the sink’s \`api_url\``)
+    return failed('unavailable', 'the answer broke off or is not from Slack’s Web API: the message may have been posted')
+  }
+}
+
+function refusal(failure: Failure, error?: string): SlackAnswer {
+  return { ok: false, failure, error }
+}
+
+function messageIn(answer: unknown): AnsweredMessage {
+  return {
+    channel: textOf(property(answer, 'channel')),
+    ts: textOf(property(answer, 'ts')),
+    threadTs: textOf(property(property(answer, 'message'), 'thread_ts')),
+  }
+}
+
+function textOf(value: unknown): string | undefined {
+  return typeof value === 'string' ? value : undefined
 }
 
 /** The refusal that Slack's JSON names. The client puts a whole page there when the answer was not JSON. */

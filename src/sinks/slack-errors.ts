@@ -17,8 +17,22 @@ const limited = (advice: string): KnownError => ({ code: 'rate_limited', advice 
 
 const reinstall = 'reinstall the Slack app and put its new bot token in the sink’s `token`'
 
+/** The message is gone, or will never change again: its job needs another. From the reference of chat.update. */
+export const lostToEdits: ReadonlySet<string> = new Set([
+  'message_not_found',
+  'cant_update_message', // that of another app, say
+  'edit_window_closed',
+  'block_mismatch', // somebody made rich text of it
+])
+
 /**
- * `error` values of chat.postMessage, from its reference page. One that is not here is permanent: Slack adds errors about
+ * There is no message to answer. The reference of chat.postMessage names the last only; the first two are what apps report.
+ * Slack may also post the answer to the channel, without a word: see slack-jobs.ts.
+ */
+export const lostToAnswers: ReadonlySet<string> = new Set(['thread_not_found', 'message_not_found', 'cannot_reply_to_message'])
+
+/**
+ * `error` values of chat.postMessage and chat.update, from their reference pages. One that is not here is permanent: Slack adds errors about
  * what a request says, and repeating it for days would help nobody.
  */
 const knownErrors: ReadonlyMap<string, KnownError> = new Map([
@@ -42,7 +56,8 @@ const knownErrors: ReadonlyMap<string, KnownError> = new Map([
   ['restricted_action', permanent('a workspace preference forbids posting here; ask its administrators')],
   ['restricted_action_read_only_channel', permanent('the channel is read-only')],
   ['restricted_action_thread_only_channel', permanent('the channel takes replies only')],
-  ['restricted_action_non_threadable_channel', permanent('the channel takes no such message')],
+  ['restricted_action_non_threadable_channel', permanent('the channel takes no replies; leave out the rule’s `thread`')],
+  ['is_inactive', permanent('the channel is frozen, archived or deleted; name another')],
   ['messages_tab_disabled', permanent('turn on the messages tab in the app’s settings')],
   ['ekm_access_denied', permanent('the administrators have suspended posting')],
   ['team_not_found', permanent('the workspace is gone')],
@@ -55,6 +70,8 @@ const knownErrors: ReadonlyMap<string, KnownError> = new Map([
   ['metadata_must_be_sent_from_app', permanent('the token is not that of a Slack app; use an app’s bot token (xoxb-…)')],
   ['invalid_arguments', permanent('Slack does not take this message')],
 
+  ['update_failed', transient('an error on Slack’s side')],
+  ['external_channel_migrating', transient('the channel is being moved between workspaces')],
   ['internal_error', transient('an error on Slack’s side')],
   ['fatal_error', transient('an error on Slack’s side')],
   ['service_unavailable', transient('Slack is not available')],
@@ -77,7 +94,7 @@ export interface PlatformError {
 
 /** The failure that an answer with `ok: false` means. */
 export function slackFailure({ error, channel, details }: PlatformError): Failure {
-  const known = knownErrors.get(error) ?? permanent('see the errors of chat.postMessage in Slack’s reference')
+  const known = knownErrors.get(error) ?? permanent('see the errors of chat.postMessage and chat.update in Slack’s reference')
   const more = details.length === 0 ? '' : ` (${details.join('; ')})`
   const message = `Slack says ${error}${forChannel(channel)}: ${known.advice}${more}`
   if (known.code === 'rate_limited') return failed('rate_limited', message, rateLimitPauseMs(undefined, 0))

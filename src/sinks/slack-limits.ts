@@ -6,6 +6,9 @@
 /** `text` of a message; beyond it Slack cuts in the middle of whatever stands there. */
 const maxText = 40_000
 
+/** `text` of an edit: where a message would be posted, chat.update answers `msg_too_long`. */
+export const maxEditedText = 4_000
+
 /** By the block (or text object's place in it) that holds the string. */
 const maxBlockText: Readonly<Record<string, number>> = {
   'header.text': 150,
@@ -18,8 +21,8 @@ const maxBlockText: Readonly<Record<string, number>> = {
 }
 
 /** Half a surrogate pair becomes U+FFFD: the client's form encoding throws on it. */
-export function fitText(text: string): string {
-  return cut(Buffer.from(text).toString(), maxText)
+export function fitText(text: string, max = maxText): string {
+  return cut(Buffer.from(text).toString(), max)
 }
 
 /** Cuts the texts of top-level blocks. What has no known limit, and what is no block, passes as it is. */

@@ -1,19 +1,24 @@
 /** What each rule's messages look like. Pure. */
+import { jobModeOf, type JobMode } from '../config/job-messages.ts'
 import type { SinkConfigOf, TargetConfig } from '../config/schema.ts'
 import type { Target } from '../config/targets.ts'
 import { RelayError } from '../errors.ts'
 import { compileText, compileTextTree } from '../route/template.ts'
 import type { Rendering } from './sink.ts'
-import { fitBlocks, fitText } from './slack-limits.ts'
+import { fitBlocks, fitText, maxEditedText } from './slack-limits.ts'
 
 export interface SlackMessage {
   channel: string
-  /**
-   * Arguments of `chat.postMessage`.
-   *
-   * @throws TemplateError
-   */
-  render: (delivery: Rendering) => Record<string, unknown>
+  /** Undefined: each event is a message of its own. */
+  job: JobMode | undefined
+  /** @throws TemplateError */
+  render: (delivery: Rendering) => SlackContent
+}
+
+export interface SlackContent {
+  text: string
+  blocks?: unknown[]
+  metadata: Record<string, unknown>
 }
 
 /** @throws RelayError `config_invalid` for a rule without a channel */
@@ -34,18 +39,51 @@ function compileMessage(sink: string, config: SinkConfigOf<'slack'>, rule: strin
   const text = compileText(target.text ?? config.text, { escape: 'slack' })
   const blocks = target.blocks ?? (target.text === undefined ? config.blocks : undefined)
   const renderBlocks = blocks && compileTextTree(blocks, { escape: 'slack' })
+  const mentioned = (target.mentions ?? config.mentions ?? []).map(mentionOf).join(' ')
   return {
     channel,
+    job: jobModeOf(config, target),
     render({ id, stored, resource }) {
       const rendered = renderBlocks?.(stored.event, resource)
       return {
-        channel,
-        text: fitText(text(stored.event, resource)),
-        ...(Array.isArray(rendered) && { blocks: fitBlocks(rendered) }),
-        unfurl_links: false,
+        text: fitText(mentioning(mentioned, text(stored.event, resource))),
+        ...(Array.isArray(rendered) && { blocks: [...mentionBlocks(mentioned), ...fitBlocks(rendered)] }),
         // Needs no scope beyond chat:write; read back with conversations.history and `include_all_metadata`.
         metadata: { event_type: 'gemini_relay', event_payload: { delivery: id, webhook_id: stored.event.webhook_id } },
       }
     },
   }
+}
+
+/** Slack's spelling of who is mentioned: ids say by their first letter what they are. */
+function mentionOf(mention: string): string {
+  if (/^[UW]/.test(mention)) return `<@${mention}>`
+  return mention.startsWith('S') ? `<!subteam^${mention}>` : `<!${mention}>`
+}
+
+/** A text that came out empty stays so, and Slack says that it is. */
+function mentioning(mentioned: string, text: string): string {
+  return mentioned === '' || text === '' ? text : `${mentioned} ${text}`
+}
+
+/** Where there are blocks, Slack shows the text in notifications only, and takes mentions from the blocks. */
+function mentionBlocks(mentioned: string): unknown[] {
+  return mentioned === '' ? [] : [{ type: 'section', text: { type: 'mrkdwn', text: mentioned } }]
+}
+
+/** Arguments of `chat.postMessage`. */
+export function postArguments(channel: string, content: SlackContent, threadTs?: string): Record<string, unknown> {
+  return { channel, ...content, unfurl_links: false, ...(threadTs !== undefined && { thread_ts: threadTs }) }
+}
+
+/**
+ * Arguments of `chat.update`. Without `blocks` those that the message had could stay; without `parse` Slack takes the text for
+ * something typed, and escapes mentions and links in it, unlike chat.postMessage.
+ */
+export function editArguments(
+  channel: string,
+  ts: string,
+  { text, blocks = [], metadata }: SlackContent,
+): Record<string, unknown> {
+  return { channel, ts, text: fitText(text, maxEditedText), blocks, metadata, parse: 'none' }
 }

@@ -4,6 +4,7 @@ import { messageOf } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { int8Array } from './binary-array.ts'
 import type { Pool } from './pool.ts'
+import { pruneJobMessages } from './slack-messages.ts'
 import { inTransaction } from './transaction.ts'
 
 /** Small enough that no other statement waits for its locks noticeably. */
@@ -55,6 +56,7 @@ export interface Pruned {
 /** @param after the event number to begin after */
 export async function pruneBatch(pool: Pool, retentionMs: number, after = '0'): Promise<Pruned> {
   await pool.query(deleteTokens, [batchSize])
+  await pruneJobMessages(pool, retentionMs, batchSize)
   const { rows } = await pool.query<{ id: string; old: boolean }>(nextEvents, [after, retentionMs, batchSize])
   const old = rows.filter((row) => row.old)
   if (old.length === 0) return { events: 0, next: undefined }

@@ -55,6 +55,12 @@ describe('config/examples', () => {
       'key: event.type',
       /rule everything, sink stream, key\n +wanted "batches\/b1"\n +seen +"batch.succeeded"\n/,
     ],
+    [
+      'one-message-per-batch.yaml',
+      'thread: subject',
+      'thread: none',
+      /rule trouble, sink batches, thread\n +wanted "batches\/b1"\n +seen +nothing of this name\n/,
+    ],
     ['agents-waiting.yaml', '"owner" in', 'true || "owner" in', /rule done, sink people: made, and not expected\n/],
   ])('%s fails where `%s` is `%s`, and says what differs', async (name, from, to, diff) => {
     const copy = mkdtempSync(join(tmpdir(), 'gemini-relay-examples-'))

@@ -38,7 +38,7 @@ async function tables(): Promise<string[]> {
 }
 
 const allTables =
-  'attempts deliveries delivery_groups delivery_rows events job_ends leases migrations signing_secrets token_uses webhook_endpoints webhook_intents'.split(
+  'attempts deliveries delivery_groups delivery_rows events job_ends leases migrations signing_secrets slack_messages token_uses webhook_endpoints webhook_intents'.split(
     ' ',
   )
 const allMigrations = readdirSync(join(root, 'src/store/migrations'))
@@ -77,7 +77,7 @@ it('leaves nothing behind when its process dies half-way, and the next one does 
   const blocker = await db.connect()
   try {
     // The last table of the migrations has to wait for this one, with all others made.
-    await blocker.query('begin; create table gemini_relay.job_ends ()')
+    await blocker.query('begin; create table gemini_relay.slack_messages ()')
     const dying = migrate(newPool()).catch((error: unknown) => error)
     const pids = await eventually(waiting, (found) => found.length > 0)
     await db.query('select pg_terminate_backend($1)', [pids[0]])

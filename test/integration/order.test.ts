@@ -117,6 +117,37 @@ describe('order: subject', () => {
     }
   })
 
+  it('is kept, unasked, by a Slack sink whose messages answer in the thread of their job', async () => {
+    const slack = await startSlackServer()
+    try {
+      const relay = await forwarding.start('', {
+        sinks: `  ops: { type: slack, token: xoxb-test, api_url: "${slack.url}", channel: C0000000001, thread: subject, rate: 100/s, concurrency: 4,
+          retry: { initial: 2s, jitter: 0 }, text: "{{ event.webhook_id }}" }`,
+        rules: '- { name: one, to: [ops] }',
+      })
+      slack.respond({ kind: 'status', status: 500 })
+      slack.respond({ kind: 'error', error: 'invalid_blocks' })
+      await send(relay, 'job_stuck_0000', { id: 'job_stuck' })
+      await eventually(
+        () => slack.requests().length,
+        (calls) => calls === 1,
+      )
+      await sendJobs([relay], ['job_dead'], 3)
+      await send(relay, 'job_stuck_0001', { id: 'job_stuck' })
+      const rows = await eventually(forwarding.deliveries, allEnded)
+      expect(rows.filter(({ state }) => state === 'dead').map(({ webhook_id: id }) => id)).toEqual(['job_dead_0000'])
+      const all = slack.messages()
+      expect(all.map(({ text, threadTs }) => [all.find(({ ts }) => ts === threadTs)?.text, text])).toEqual([
+        [undefined, 'job_dead_0001'],
+        ['job_dead_0001', 'job_dead_0002'],
+        [undefined, 'job_stuck_0000'],
+        ['job_stuck_0000', 'job_stuck_0001'],
+      ])
+    } finally {
+      await slack.close()
+    }
+  })
+
   it('takes over what waited in groups when the sink had no order yet', async () => {
     forwarding.receiver().respond(answerWith(503))
     const before = await forwarding.start('retry: { initial: 1h }, breaker: { failures: 1, cooldown: 1h, max: 1h }')

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { createPruner, pruneBatch } from '../../src/store/prune.ts'
+import { findJobMessage, saveJobMessage } from '../../src/store/slack-messages.ts'
 import { insertReplayed } from '../../src/store/replay.ts'
 import { silent, startAcceptor, type TestAcceptor } from '../setup/accepted.ts'
 import { createTestDatabase, type TestDatabase } from '../setup/database.ts'
@@ -111,6 +112,16 @@ describe('pruning', () => {
       replaying.release()
     }
     expect(await left()).toEqual([id])
+  })
+
+  it('forgets the Slack messages of jobs that had no event for the retention time, however old their first one is', async () => {
+    const keys = ['idle', 'busy'].map((subject) => ({ sink: 'ops', channel: 'C1', source: 'gemini', subject }))
+    const message = { channel: 'C1', ts: '1.2', shown: { id: '1', time: new Date() }, delivery: '1', lease: '1' }
+    for (const key of keys) await saveJobMessage(db, key, message)
+    await db.query(`update gemini_relay.slack_messages set used_at = now() - interval '31 days'`)
+    await saveJobMessage(db, { sink: 'ops', channel: 'C1', source: 'gemini', subject: 'busy' }, message)
+    await prune()
+    expect(await Promise.all(keys.map((key) => findJobMessage(db, key)))).toEqual([undefined, message])
   })
 
   it('goes in small batches until nothing is left, and several processes may do it at once', async () => {

@@ -28,6 +28,7 @@ function sinkOn(url: string, { config = {}, target = {}, log = silent }: Odd = {
     name: 'ops',
     config: sinkConfig('slack', { token, channel: 'C0123456789', api_url: url, timeout: '20s', ...config }),
     targets,
+    relayUrl: 'postgres://nobody-asks-it/relay',
     log,
   })
 }
@@ -432,7 +433,92 @@ describe('the local Slack server', () => {
     expect(slack.messages()).toEqual([])
   })
 
+  describe('with threads and edits', () => {
+    const post = (json: Record<string, unknown>) =>
+      call('chat.postMessage', { bearer: token, json: { channel: 'C1', text: 'one', ...json } })
+    const update = (json: Record<string, unknown>, bearer = token) =>
+      call('chat.update', { bearer, json: { channel: 'C1', ...json } })
+    const first = () => slack.messages()[0]
+
+    async function posted(): Promise<string> {
+      await post({ blocks: [{ type: 'divider' }], metadata: { event_type: 'a' } })
+      return first()?.ts ?? ''
+    }
+
+    test('says of an answer which message it answers, also where it was sent to another answer', async () => {
+      const ts = await posted()
+      expect(await post({ thread_ts: ts })).toMatchObject({ ok: true, message: { thread_ts: ts } })
+      expect(await post({ thread_ts: slack.messages()[1]?.ts })).toMatchObject({ message: { thread_ts: ts } })
+      expect(slack.messages().map(({ threadTs }) => threadTs)).toEqual([undefined, ts, ts])
+    })
+
+    test('refuses an answer to a message that is gone or of another channel, or posts it to the channel', async () => {
+      const ts = await posted()
+      slack.remove({ channel: 'C1', ts })
+      expect(await post({ thread_ts: ts })).toEqual({ ok: false, error: 'thread_not_found' })
+      await slack.close()
+      slack = await startSlackServer({ tokens: [token], lostThreads: 'post' })
+      expect(await post({ thread_ts: ts })).not.toHaveProperty('message.thread_ts')
+      expect(await post({ channel: 'C2', thread_ts: first()?.ts })).not.toHaveProperty('message.thread_ts')
+    })
+
+    test('edits text, blocks and metadata, and keeps what is not said', async () => {
+      const ts = await posted()
+      expect(await update({ ts, text: 'two', blocks: [{ type: 'header' }] })).toMatchObject({
+        ok: true,
+        channel: 'C1',
+        ts,
+        text: 'two',
+      })
+      expect(first()).toMatchObject({ text: 'two', blocks: [{ type: 'header' }], metadata: { event_type: 'a' } })
+      await update({ ts, blocks: [{ type: 'divider' }] })
+      expect(first()).toMatchObject({ text: 'two', blocks: [{ type: 'divider' }] })
+      await update({ ts, text: 'three', metadata: { event_type: 'b' } })
+      expect(first()).toMatchObject({ text: 'three', blocks: [], metadata: { event_type: 'b' } })
+      expect(first()?.earlier.map(({ text }) => text)).toEqual(['one', 'two', 'two'])
+    })
+
+    test('takes mentions of an edit for something typed, unless it says `parse: none`', async () => {
+      const ts = await posted()
+      await update({ ts, text: '<@U1> a' })
+      expect(first()?.text).toBe('&lt;@U1&gt; a')
+      await update({ ts, text: '<@U1> a &lt;', parse: 'none' })
+      expect(first()?.text).toBe('<@U1> a &lt;')
+    })
+
+    test.each([
+      ['message_not_found', { ts: '1.000001', text: 'a' }],
+      ['channel_not_found', { channel: 'C2', text: 'a' }],
+      ['no_text', { text: '', blocks: [] }],
+      ['msg_too_long', { text: 'x'.repeat(4_001) }],
+      ['invalid_blocks_format', { text: 'a', blocks: 'no list' }],
+    ])('refuses an edit with %s', async (error, json) => {
+      const ts = await posted()
+      expect(await update({ ts, ...json })).toMatchObject({ ok: false, error })
+      expect(first()?.earlier).toEqual([])
+    })
+
+    test('lets nobody edit the message of another app, nor one whose time is over', async () => {
+      await slack.close()
+      let now = Date.parse('2026-11-20T10:00:00Z')
+      slack = await startSlackServer({ editWindowMs: 60_000, now: () => now })
+      const ts = await posted()
+      expect(await update({ ts, text: 'a' }, 'xoxb-another')).toEqual({ ok: false, error: 'cant_update_message' })
+      now += 60_001
+      expect(await update({ ts, text: 'a' })).toEqual({ ok: false, error: 'edit_window_closed' })
+    })
+
+    test('puts a message to a user into a channel of its own, by which alone it can be edited', async () => {
+      await slack.close()
+      slack = await startSlackServer()
+      expect(await post({ channel: 'U0123456789' })).toMatchObject({ ok: true, channel: 'D0123456789' })
+      const ts = first()?.ts
+      expect(await update({ channel: 'U0123456789', ts, text: 'a' })).toEqual({ ok: false, error: 'channel_not_found' })
+      expect(await update({ channel: 'D0123456789', ts, text: 'a' })).toMatchObject({ ok: true })
+    })
+  })
+
   test('does not know other methods', async () => {
-    expect(await call('chat.update', { bearer: token })).toMatchObject({ ok: false, error: 'unknown_method' })
+    expect(await call('chat.delete', { bearer: token })).toMatchObject({ ok: false, error: 'unknown_method' })
   })
 })
