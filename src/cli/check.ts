@@ -35,7 +35,7 @@ export function addCheck(program: Command): void {
     })
 }
 
-function report({ config, file, warnings }: LoadedConfig, json: boolean, connections?: readonly Connection[]): void {
+function report({ config, file, hash, warnings }: LoadedConfig, json: boolean, connections?: readonly Connection[]): void {
   const counts = {
     sources: Object.keys(config.sources).length,
     rules: config.rules.length,
@@ -43,13 +43,13 @@ function report({ config, file, warnings }: LoadedConfig, json: boolean, connect
   }
   if (json) {
     const found = connections === undefined ? {} : { connections }
-    process.stdout.write(`${JSON.stringify({ valid: true, errors: [], warnings, ...counts, ...found })}\n`)
+    process.stdout.write(`${JSON.stringify({ valid: true, hash, errors: [], warnings, ...counts, ...found })}\n`)
     return
   }
   if (warnings.length > 0) process.stdout.write(`${formatIssues(warnings)}\n`)
   const noun = (count: number, one: string) => `${count} ${one}${count === 1 ? '' : 's'}`
   process.stdout.write(
-    `${file} is valid: ${noun(counts.sources, 'source')}, ${noun(counts.rules, 'rule')}, ${noun(counts.sinks, 'sink')}, ${noun(warnings.length, 'warning')}\n`,
+    `${file} is valid: ${noun(counts.sources, 'source')}, ${noun(counts.rules, 'rule')}, ${noun(counts.sinks, 'sink')}, ${noun(warnings.length, 'warning')} (${hash})\n`,
   )
   if (connections !== undefined) process.stdout.write(`${connectionText(connections)}\n`)
 }

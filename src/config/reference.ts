@@ -13,11 +13,8 @@ const head = `<!-- Made from src/config/schema.ts by \`node scripts/generate.js\
 # The configuration
 
 One YAML file, \`config/relay.yaml\` unless \`--config\` or \`RELAY_CONFIG\` names another. \`gemini-relay init\` writes one to begin with, \`gemini-relay check\` says what is wrong with it and what is
-probably not meant, and [examples](../config/examples) are there for real situations. An editor that knows the YAML language server completes and explains it by its first line:
-
-\`\`\`yaml
-# yaml-language-server: $schema=./relay.schema.json
-\`\`\`
+probably not meant, and [examples](../config/examples) are there for real situations. An editor that knows the YAML language server completes and explains it by its first line,
+\`# yaml-language-server: $schema=./relay.schema.json\`.
 
 - **Variables**: \`\${VAR}\` must be set, \`\${VAR:-default}\` need not be (a default also stands for an empty one), \`\${file:/run/secrets/token}\` is the content of a file, less one line break at its end; a path that is not absolute begins beside
   the file that names it. \`$\${\` is a plain \`\${\`. Any value may hold one; inside \`{ }\` and \`[ ]\` it has to be quoted.

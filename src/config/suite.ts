@@ -20,6 +20,21 @@ export function configOf(file: string): string {
   return file.replace(/\.test(\.ya?ml)$/i, '$1')
 }
 
+/** Of what is read for the cases of a configuration, or of the test file beside one: those that are there or could be. */
+export function filesOf(file: string): string[] {
+  const config = configOf(file)
+  if (!existsSync(config)) return [config, testFileOf(config)]
+  const { main, included } = readConfigFiles(config, access)
+  return [main, ...included].flatMap((one) => [one.file, testFileOf(one.file)])
+}
+
+const access = {
+  env: {},
+  readFile: (path: string) => readFileSync(path, 'utf8'),
+  listFiles: (directory: string) => readdirSync(directory),
+  standIn,
+}
+
 /**
  * Whatever the environment of this process holds, the same cases see the same configuration, and no secret is needed: a variable
  * has its value from `env` of a test file (that of the main configuration before others), else its default, else a made-up one.
@@ -27,12 +42,6 @@ export function configOf(file: string): string {
  * @throws ConfigError
  */
 export function loadSuite(file: string): Suite {
-  const access = {
-    env: {},
-    readFile: (path: string) => readFileSync(path, 'utf8'),
-    listFiles: (path: string) => readdirSync(path),
-    standIn,
-  }
   const { main, included } = readConfigFiles(file, access)
   const testFiles = [main, ...included]
     .map((one) => testFileOf(one.file))
