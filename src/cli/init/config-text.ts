@@ -19,7 +19,8 @@ export function configText({ schema, port, gemini }: NewConfig): string {
   return `# yaml-language-server: $schema=${schema}
 #
 # Made by \`gemini-relay init\`; \`gemini-relay check\` says what is wrong with it. \${VAR} takes a variable, \${VAR:-default} gives it
-# a default, \${file:path} reads a file beside this one; $\${ is a plain \${.
+# a default, \${file:path} reads a file beside this one; $\${ is a plain \${. A running relay takes changes over by itself.
+# Further files, by team say, may hold sources, sinks and rules: include: teams/*.yaml
 
 server: { host: '\${RELAY_HOST:-0.0.0.0}', port: '\${PORT:-${port}}' }
 database: { url: '\${DATABASE_URL:-embedded}' } # embedded: a real Postgres that the relay runs itself
@@ -32,6 +33,7 @@ sinks:
   #   type: slack
   #   token: \${SLACK_BOT_TOKEN}
   #   channel: C0123456789 # the id, from the channel's details
+  #   thread: subject # later events of a job answer in the thread of its first message
 
   # stream:
   #   type: kafka
