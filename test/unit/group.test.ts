@@ -40,6 +40,31 @@ describe('a group', () => {
     expect(await rest).toEqual(['B', 'C'])
   })
 
+  it('leaves a moment between two groups in which nothing is in flight', async () => {
+    const { groups, write } = manual()
+    const group = createGroup({ write, maxItems: 100 })
+    const seen: string[] = []
+    await group.between(() => seen.push(`idle, ${groups.length} groups`))
+    const first = group.add('a')
+    await turn()
+    const second = group.add('b')
+    const between = group.between(() => seen.push(`after a, ${groups.length} groups`))
+    await turn()
+    expect(seen).toEqual(['idle, 0 groups'])
+    groups[0]?.end()
+    await between
+    expect(await first).toBe('A')
+    expect(seen).toEqual(['idle, 0 groups', 'after a, 1 groups'])
+    await turn()
+    const refused = group.between(() => {
+      throw new Error('no')
+    })
+    groups[1]?.end()
+    await expect(refused).rejects.toThrow('no')
+    expect(await second).toBe('B')
+    await group.idle()
+  })
+
   it('that fails rejects its own items only', async () => {
     const { groups, write } = manual()
     const group = createGroup({ write, maxItems: 2 })
