@@ -7,7 +7,7 @@ import { mentionsInText } from '../route/template.ts'
 import type { Fault, Path } from './issues.ts'
 import { offsetOf } from './languages.ts'
 import { fieldsOf, joined, reachOf, type Reach } from './reach.ts'
-import { isMap, listOf } from './raw.ts'
+import { isMap, listOf, textsUnder } from './raw.ts'
 import type { Config, Pattern, PatternNode, SinkConfig } from './schema.ts'
 import { alternativesOf, eventOf, type World } from './world.ts'
 
@@ -41,18 +41,19 @@ function saysItself(target: object, key: string): boolean {
 }
 
 function sinkDoubts(sink: SinkConfig, path: Path, reachFor: (key: string) => Reach | undefined): Fault[] {
-  return ['text', 'blocks', 'key', 'columns'].flatMap((key) => {
+  return ['text', 'blocks', 'key', 'value', 'columns'].flatMap((key) => {
     const reach = reachFor(key)
     return reach === undefined ? [] : shownDoubts({ [key]: Reflect.get(sink, key) }, path, reach)
   })
 }
 
-/** Texts, blocks and the key of a record; columns of a table. (A table's key is a list of columns.) */
+/** Texts and blocks, the key of a record, the value of what is sent; columns of a table. (A table's key is a list of columns.) */
 function shownDoubts(map: object, path: Path, reach: Reach): Fault[] {
   return Object.entries(map).flatMap(([key, value]: [string, unknown]): Fault[] => {
     const here = [...path, key]
     if (key === 'text' || key === 'blocks') return textDoubts(value, here, reach)
     if (key === 'key' && typeof value === 'string') return valueDoubts(value, here, reach)
+    if (key === 'value') return textsUnder(value, here).flatMap(({ text, path: where }) => valueDoubts(text, where, reach))
     if (key !== 'columns' || !isMap(value)) return []
     return Object.entries(value).flatMap(([column, said]) => {
       if (!isMap(said) || typeof said['value'] !== 'string') return []
@@ -103,7 +104,7 @@ function expressionDoubts(source: string, path: Path, reach: Reach): Fault[] {
   })
 }
 
-/** Columns and keys: where a field is missing, the delivery dies. */
+/** Columns, keys and values: where a field is missing, the delivery dies. */
 function valueDoubts(source: string, path: Path, reach: Reach): Fault[] {
   const { data } = mentionsIn(source)
   const unknown = expressionDoubts(source, path, reach)
@@ -133,9 +134,10 @@ function missesOf(source: string): (type: string, fields: readonly string[]) => 
 }
 
 function textDoubts(value: unknown, path: Path, reach: Reach): Fault[] {
-  if (Array.isArray(value)) return value.flatMap((item, index) => textDoubts(item, [...path, index], reach))
-  if (isMap(value)) return Object.entries(value).flatMap(([key, child]) => textDoubts(child, [...path, key], reach))
-  if (typeof value !== 'string') return []
+  return textsUnder(value, path).flatMap(({ text, path: where }) => templateDoubts(text, where, reach))
+}
+
+function templateDoubts(value: string, path: Path, reach: Reach): Fault[] {
   return mentionsInText(value).flatMap(({ path: [field, name], bare, line, column }): Fault[] => {
     if (field !== 'data' || name === undefined) return []
     const doubt = doubtAbout(name, reach) ?? (bare ? gapIn(name, reach) : undefined)

@@ -37,3 +37,10 @@ export function targetsOf(rule: RawMap): { target: RawMap; sink: string | undefi
     return { target, sink: textIn(target, 'sink'), path: ['to', index, 'sink'] }
   })
 }
+
+/** Every text in a value, with where it stands. */
+export function textsUnder(value: unknown, path: Path): { text: string; path: Path }[] {
+  if (typeof value === 'string') return [{ text: value, path }]
+  if (Array.isArray(value)) return value.flatMap((item, index) => textsUnder(item, [...path, index]))
+  return isMap(value) ? Object.entries(value).flatMap(([key, child]) => textsUnder(child, [...path, key])) : []
+}

@@ -13,10 +13,10 @@ export const reservedColumns: readonly string[] = ['relay_event_time', 'relay_ev
 /** What a rule may say about a sink of each type, besides its name. */
 const overrides = new Map<string, readonly string[]>([
   ['slack', ['text', 'blocks', 'channel', 'enrich']],
-  ['kafka', ['topic', 'key', 'enrich']],
+  ['kafka', ['topic', 'key', 'value', 'enrich']],
   ['table', ['enrich']],
-  ['http', []],
-  ['log', []],
+  ['http', ['value', 'enrich']],
+  ['log', ['value', 'enrich']],
 ])
 
 export function referenceFaults(json: unknown): Fault[] {

@@ -81,6 +81,10 @@ function slackChannel() {
     .regex(/^[CGDU][A-Z0-9]{2,}$/, 'expected a channel id such as C0123456789 (not a #name: look-ups by name hit rate limits)')
 }
 
+const valueTree = z.union([nonEmpty, z.record(z.string(), z.unknown()), z.array(z.unknown())], {
+  error: 'expected a CEL expression, or a map or list of them',
+})
+
 const kafkaSink = z.strictObject({
   type: z.literal('kafka'),
   brokers: z
@@ -98,6 +102,7 @@ const kafkaSink = z.strictObject({
     .optional(),
   topic: kafkaTopic.optional().describe('A rule may name another.'),
   key: nonEmpty.default('event.subject').describe('CEL for the record key.'),
+  value: valueTree.optional().describe('CEL over `event`, or a map or list of it: the record value, as JSON.'),
   format: z.enum(['json', 'cloudevents']).default('json'),
   order,
   ...delivery({ concurrency: 2, batch: 500, timeout: 20_000 }),
@@ -134,11 +139,18 @@ const httpSink = z.strictObject({
   url: z.url({ protocol: /^https?$/ }),
   secret: nonEmpty.optional().describe('whsec_…: signs each request as a Standard Webhook.'),
   allow_private: flag.default(false).describe('Permit private, loopback and link-local addresses.'),
+  value: valueTree
+    .optional()
+    .describe('CEL over `event`, or a map or list of it: the body, as JSON. Default: the body as received.'),
   order,
   ...delivery({ concurrency: 8, batch: 1, timeout: 15_000 }),
 })
 
-const logSink = z.strictObject({ type: z.literal('log'), ...delivery({ concurrency: 1, batch: 500, timeout: 10_000 }) })
+const logSink = z.strictObject({
+  type: z.literal('log'),
+  value: valueTree.optional().describe('CEL over `event`, or a map or list of it: `value` of the line, in place of `event`.'),
+  ...delivery({ concurrency: 1, batch: 500, timeout: 10_000 }),
+})
 
 export const sinkSchema = z.discriminatedUnion('type', [slackSink, kafkaSink, tableSink, httpSink, logSink])
 
@@ -189,7 +201,10 @@ export const targetSchema = z.strictObject({
   channel: slackChannel().optional().describe('slack: channel id.'),
   topic: kafkaTopic.optional().describe('kafka: topic.'),
   key: nonEmpty.optional().describe('kafka: CEL for the record key.'),
-  enrich: enrichSchema.optional().describe('gemini: fetch the job from the API, as `event.resource` of texts, keys and columns.'),
+  value: valueTree.optional().describe('kafka, http, log: CEL for what is sent, or a map or list of it.'),
+  enrich: enrichSchema
+    .optional()
+    .describe('gemini: fetch the job from the API, as `event.resource` of texts, keys, values and columns.'),
 })
 
 const patternValue = z.union([z.string(), z.number(), z.boolean(), z.null()])

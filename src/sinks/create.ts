@@ -29,9 +29,9 @@ function createSink(name: string, config: SinkConfig, { config: { rules }, relay
     case 'table':
       return createTableSink({ name, config, relayUrl, log })
     case 'http':
-      return createHttpSink({ name, config, log })
+      return createHttpSink({ name, config, targets, log })
     case 'log':
-      return createLogSink({ name })
+      return createLogSink({ name, config, targets, log })
     default:
       return config satisfies never
   }

@@ -21,7 +21,7 @@ export interface KafkaSinkDeps {
  * Connects when there is something to deliver, so that a broker that is down delays no start.
  *
  * @throws RelayError when a rule leaves its records without a topic
- * @throws ExpressionError when a key does not compile
+ * @throws ExpressionError when a key or a value does not compile
  */
 export function createKafkaSink({ name, config, targets, log }: KafkaSinkDeps): Sink {
   const writers = new Map<string, TopicWriter>()
@@ -69,7 +69,7 @@ export function createKafkaSink({ name, config, targets, log }: KafkaSinkDeps): 
 const timedOut = failed('timeout', 'Kafka did not acknowledge the record before the attempt had to end')
 
 function renderingFailure(error: unknown): Failure {
-  return error instanceof ExpressionError ? failed('expression_error', `key: ${error.message}`) : internalFailure(error)
+  return error instanceof ExpressionError ? failed('expression_error', error.message) : internalFailure(error)
 }
 
 /** Ends with the work or at the signal, whichever is first. */

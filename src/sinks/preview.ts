@@ -4,10 +4,10 @@ import { targetsOf } from '../config/targets.ts'
 import { ExpressionError } from '../route/expression.ts'
 import { TemplateError } from '../route/template.ts'
 import type { FailureCode } from '../errors.ts'
-import { headersOf } from './http.ts'
 import { stringifyJson } from './deep-json.ts'
+import { compileRequests } from './http-request.ts'
 import { compileRoutes } from './kafka-route.ts'
-import { lineOf } from './log.ts'
+import { compileLines } from './log.ts'
 import type { Rendering } from './sink.ts'
 import { compileMessages } from './slack-message.ts'
 import { compileColumns } from './table-columns.ts'
@@ -64,14 +64,16 @@ function rendererOf(name: string, sink: SinkConfig, { rules }: Config): Render {
     }
     case 'http': {
       const { origin, pathname } = new URL(sink.url)
-      return (delivery) => ({
-        url: `${origin}${pathname}`,
-        headers: headersOf(delivery),
-        body: jsonOrText(delivery.stored.body),
-      })
+      const requests = compileRequests(sink, targetsOf(rules, name))
+      return (delivery) => {
+        const { headers, body } = found(requests.get(delivery.rule), delivery)(delivery)
+        return { url: `${origin}${pathname}`, headers, body: jsonOrText(body) }
+      }
     }
-    case 'log':
-      return (delivery) => ({ line: JSON.parse(lineOf(delivery)) })
+    case 'log': {
+      const lines = compileLines(sink, targetsOf(rules, name))
+      return (delivery) => ({ line: JSON.parse(found(lines.get(delivery.rule), delivery)(delivery)) })
+    }
     default:
       return sink satisfies never
   }

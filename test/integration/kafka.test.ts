@@ -163,6 +163,29 @@ kafkaSuite('the kafka sink, read back by kcat', (kafka) => {
     expect(new Set(records.map(({ value }) => value)).size).toBe(1)
   })
 
+  test.each(['json', 'cloudevents'])('writes what `value` makes, in the format %s', async (format) => {
+    const topic = await newTopic(kafka())
+    const sink = openSink(
+      { brokers: kafka().brokers, topic, format, value: { job: 'event.subject', code: 'event.data.error_code' } },
+      { everything: {}, own: { value: 'event.type' } },
+    )
+    const batch = [
+      // No JSON, but what is made of it is.
+      leasedDelivery({ body: Buffer.from([0xff]), event: { webhook_id: 'a', subject: 'é' } }),
+      leasedDelivery({ event: { data: {} } }),
+      leasedDelivery({ rule: 'own' }),
+    ]
+    expect(await deliver(sink, ...batch)).toEqual([delivered, failedWith('expression_error', 'value.code: '), delivered])
+    const [shaped, own] = await readTopic(kafka(), topic)
+    const attributes = { ce_id: 'a', ce_type: 'batch.failed', ce_subject: 'é', ce_source: 'gemini' }
+    expect(shaped).toMatchObject({
+      key: 'é',
+      value: '{"job":"é","code":13}',
+      headers: { 'webhook-id': 'a', 'content-type': 'application/json', ...(format === 'cloudevents' && attributes) },
+    })
+    expect(own?.value).toBe('"batch.failed"')
+  })
+
   test('fails only the delivery whose key cannot be evaluated', async () => {
     const topic = await newTopic(kafka())
     const sink = openSink({ brokers: kafka().brokers, topic, key: 'int(event.subject)' })
