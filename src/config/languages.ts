@@ -30,6 +30,7 @@ function destinationFaults(map: RawMap, path: Path): Fault[] {
   return [
     ...textFaults(map['text'], [...path, 'text']),
     ...textFaults(map['blocks'], [...path, 'blocks']),
+    ...textFaults(map['headers'], [...path, 'headers']),
     ...expressionFaults(map['key'], [...path, 'key'], compileValue),
     ...valueFaults(map['value'], [...path, 'value']),
   ]

@@ -1,7 +1,7 @@
 /** What the configuration's contract names and this version does not have: said as such, rather than as a spelling mistake. */
 import type { Path } from './issues.ts'
 
-const perDelivery = ['thread', 'update', 'mentions', 'headers']
+const perDelivery = ['thread', 'update', 'mentions']
 
 /** `*` is any one step. */
 const laterPaths: readonly Path[] = [

@@ -5,7 +5,9 @@ import { messageOf, RelayError } from '../errors.ts'
 import { compileRules, type Plan } from '../route/plan.ts'
 import { caseFaults } from './case-faults.ts'
 import { readDocument, type ConfigDocument } from './document.ts'
-import { ConfigError, formatPath, labelOf, type ConfigIssue, type Fault } from './issues.ts'
+import { ConfigError, formatPath, labelOf, type ConfigIssue, type Fault, type Path } from './issues.ts'
+import { headerFaults } from './headers.ts'
+import { noteHeaderSecrets } from './header-secrets.ts'
 import { languageFaults } from './languages.ts'
 import { referenceFaults } from './references.ts'
 import { configSchema, type Config } from './schema.ts'
@@ -55,6 +57,7 @@ export function loadConfig({ file, env, readFile = readText, standIn }: LoadOpti
     ...droppedKeyFaults(document.json),
     ...referenceFaults(document.json),
     ...languageFaults(document.json),
+    ...headerFaults(document.json),
     ...secretFaults(document.json),
     ...caseFaults(document.json),
   ])
@@ -62,7 +65,10 @@ export function loadConfig({ file, env, readFile = readText, standIn }: LoadOpti
   const unresolved = new Set(spoiled.map(({ path }) => path).filter((path) => path !== ''))
   const issues = unique([...spoiled, ...found.filter(({ path }) => !unresolved.has(path))])
   if (!parsed.success || issues.length > 0) throw new ConfigError(file, issues.toSorted(byPlace))
-  return { config: parsed.data, file, plan: compileRules(parsed.data), warnings: issued(doubts(parsed.data)).toSorted(byPlace) }
+  // What is made up is no secret.
+  const valuesAt = (path: Path) => (standIn === undefined ? (document.expansion(path)?.values ?? []) : [])
+  const config = noteHeaderSecrets(parsed.data, valuesAt)
+  return { config, file, plan: compileRules(config), warnings: issued(doubts(config)).toSorted(byPlace) }
 }
 
 /** Alternatives of one value can all fail for the same reason. */

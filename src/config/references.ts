@@ -15,7 +15,7 @@ const overrides = new Map<string, readonly string[]>([
   ['slack', ['text', 'blocks', 'channel', 'enrich']],
   ['kafka', ['topic', 'key', 'value', 'enrich']],
   ['table', ['enrich']],
-  ['http', ['value', 'enrich']],
+  ['http', ['value', 'headers', 'enrich']],
   ['log', ['value', 'enrich']],
 ])
 

@@ -5,6 +5,7 @@
 import { z } from 'zod'
 import { caseSchema } from './cases.ts'
 import { geminiSchema } from './gemini-schema.ts'
+import { headersSchema, targetHeadersSchema } from './headers.ts'
 import { addressesIn, brokerEntry, kafkaTopic } from './kafka-address.ts'
 import { byteSize, decimal, durationMs, flag, integer, maxTimeoutMs, name, nonEmpty, rate, sqlName } from './values.ts'
 
@@ -142,6 +143,11 @@ const httpSink = z.strictObject({
   value: valueTree
     .optional()
     .describe('CEL over `event`, or a map or list of it: the body, as JSON. Default: the body as received.'),
+  headers: headersSchema
+    .optional()
+    .describe(
+      'Further headers, by name; Liquid. Also content-type and user-agent; not those of the connection, webhook-* and relay-*.',
+    ),
   order,
   ...delivery({ concurrency: 8, batch: 1, timeout: 15_000 }),
 })
@@ -202,6 +208,7 @@ export const targetSchema = z.strictObject({
   topic: kafkaTopic.optional().describe('kafka: topic.'),
   key: nonEmpty.optional().describe('kafka: CEL for the record key.'),
   value: valueTree.optional().describe('kafka, http, log: CEL for what is sent, or a map or list of it.'),
+  headers: targetHeadersSchema.optional().describe('http: Liquid, by name; over those of the sink. null takes one away.'),
   enrich: enrichSchema
     .optional()
     .describe('gemini: fetch the job from the API, as `event.resource` of texts, keys, values and columns.'),

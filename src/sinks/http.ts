@@ -7,11 +7,13 @@ import type { Target } from '../config/targets.ts'
 import { messageOf } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { ExpressionError } from '../route/expression.ts'
+import { TemplateError } from '../route/template.ts'
 import type { Clock, LeasedDelivery, Outcome } from '../types.ts'
 import { decodeSecret } from '../verify/secrets.ts'
 import { createConceal, secretsOfUrl } from './conceal.ts'
 import { withDeadline } from './deadline.ts'
 import { AddressRefused, guardedLookup, lookupAll, refuseLiteral, socketLookup, type Lookup } from './http-address.ts'
+import { headerSecrets } from './http-headers.ts'
 import { compileRequests, type HttpRequest } from './http-request.ts'
 import { oneByOne } from './one-by-one.ts'
 import { rateLimitPauseMs, retryAfterMs } from './retry-after.ts'
@@ -47,21 +49,26 @@ interface Answer {
  * Only 2xx is success, and redirects are not followed: a receiver that moved is for a person to look at.
  *
  * @throws RelayError `config_invalid` for a secret that is not a `whsec_` one
- * @throws ExpressionError when a `value` does not compile
+ * @throws ExpressionError, TemplateError when a `value` or a header does not compile
  */
 export function createHttpSink({ name, config, targets, log, lookup = lookupAll, now = Date.now }: HttpSinkOptions): Sink {
   const requests = compileRequests(config, targets)
   const url = new URL(config.url)
   const host = url.hostname.replace(/^\[|\]$/g, '')
   const key = config.secret === undefined ? undefined : decodeSecret(config.secret, `sink ${name}: secret`)
-  const conceal = createConceal([config.secret ?? '', config.secret?.replace(/^whsec_/, '') ?? '', ...secretsOfUrl(url)])
+  const conceal = createConceal([
+    config.secret ?? '',
+    config.secret?.replace(/^whsec_/, '') ?? '',
+    ...secretsOfUrl(url),
+    ...headerSecrets(config, targets),
+  ])
   // The agent is this sink's own, so that every connection it keeps was opened through this sink's look-up.
   // A proxy would resolve the name itself, past the guard; an agent that says nothing of one may take it from the environment.
   const options = { keepAlive: true, proxyEnv: null, lookup: config.allow_private ? socketLookup(lookup) : guardedLookup(lookup) }
   const agent = url.protocol === 'https:' ? new HttpsAgent(options) : new HttpAgent(options)
   const request = url.protocol === 'https:' ? httpsRequest : httpRequest
 
-  function send({ headers, body }: HttpRequest, signal: AbortSignal): Promise<Answer> {
+  function send({ headers, body, secrets }: HttpRequest, signal: AbortSignal): Promise<Answer> {
     return new Promise((resolve, reject) => {
       if (!config.allow_private) refuseLiteral(host)
       const outgoing = request(url, {
@@ -74,7 +81,8 @@ export function createHttpSink({ name, config, targets, log, lookup = lookupAll,
       outgoing.on('response', (response) => {
         const { statusCode: status = 0, headers: received } = response
         readText(response).then(
-          (text) => resolve({ status, retryAfter: received['retry-after'], text: printable(conceal(text)) }),
+          (text) =>
+            resolve({ status, retryAfter: received['retry-after'], text: printable(createConceal(secrets)(conceal(text))) }),
           reject,
         )
       })
@@ -98,12 +106,13 @@ export function createHttpSink({ name, config, targets, log, lookup = lookupAll,
       message = render(delivery)
     } catch (error) {
       if (error instanceof ExpressionError) return failed('expression_error', `sink ${name}: ${error.message}`)
+      if (error instanceof TemplateError) return failed('template_error', `sink ${name}: ${error.message}`)
       throw error
     }
     const headers = { ...message.headers, ...signatureOf(delivery.stored.event.webhook_id, message.body) }
     return withDeadline(signal, config.timeout, async (deadline) => {
       try {
-        return outcomeOf(await send({ headers, body: message.body }, deadline), url.host, now())
+        return outcomeOf(await send({ ...message, headers }, deadline), url.host, now())
       } catch (error) {
         if (deadline.aborted) return failed('timeout', `${url.host} did not answer in time (at most ${config.timeout} ms)`)
         if (error instanceof AddressRefused) return failed('address_refused', error.message)

@@ -4,7 +4,9 @@ import { targetsOf } from '../config/targets.ts'
 import { ExpressionError } from '../route/expression.ts'
 import { TemplateError } from '../route/template.ts'
 import type { FailureCode } from '../errors.ts'
+import { createConceal } from './conceal.ts'
 import { stringifyJson } from './deep-json.ts'
+import { headerSecrets } from './http-headers.ts'
 import { compileRequests } from './http-request.ts'
 import { compileRoutes } from './kafka-route.ts'
 import { compileLines } from './log.ts'
@@ -64,10 +66,18 @@ function rendererOf(name: string, sink: SinkConfig, { rules }: Config): Render {
     }
     case 'http': {
       const { origin, pathname } = new URL(sink.url)
-      const requests = compileRequests(sink, targetsOf(rules, name))
+      const targets = targetsOf(rules, name)
+      const requests = compileRequests(sink, targets)
+      const conceal = createConceal(headerSecrets(sink, targets))
       return (delivery) => {
-        const { headers, body } = found(requests.get(delivery.rule), delivery)(delivery)
-        return { url: `${origin}${pathname}`, headers, body: jsonOrText(body) }
+        const { headers, body, secrets } = found(requests.get(delivery.rule), delivery)(delivery)
+        // What is recognizable first, so that the rest of such a value is seen.
+        const shown = (value: string) => createConceal(secrets)(conceal(value))
+        return {
+          url: `${origin}${pathname}`,
+          headers: Object.fromEntries(Object.entries(headers).map(([header, value]) => [header, shown(value)])),
+          body: jsonOrText(body),
+        }
       }
     }
     case 'log': {

@@ -583,7 +583,7 @@ describe('what a later version will have is said to be missing rather than missp
     expect(issuesAtMarks(`sources: {}\n¶${line}`)).toEqual([`\`${line.split(':')[0]}\` is not in this version`])
   })
 
-  test.each(['thread', 'update', 'mentions', 'headers'])('%s, of a sink or in a rule', (key) => {
+  test.each(['thread', 'update', 'mentions'])('%s, of a sink or in a rule', (key) => {
     expect(issuesAtMarks(`sources: {}\nsinks: { t: { type: log, ¶${key}: x } }`)).toEqual([`\`${key}\` is not in this version`])
     expect(issuesAtMarks(withRules(`  - { name: a, to: [{ sink: trace, ¶${key}: x }] }`))).toEqual([
       `\`${key}\` is not in this version`,
