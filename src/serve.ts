@@ -8,6 +8,7 @@ import { keepsOrder } from './config/schema.ts'
 import { anyEnriches } from './config/targets.ts'
 import { createDeliverer } from './deliver/deliverer.ts'
 import { leaseMarginMs, leaseMs } from './deliver/leases.ts'
+import { createPauses } from './deliver/pauses.ts'
 import { createEncryption, encryptionKeys } from './encryption.ts'
 import type { RefusalCode } from './errors.ts'
 import { findGeminiAccess, geminiAccess } from './gemini/access.ts'
@@ -117,6 +118,10 @@ export async function serve(options: ServeOptions): Promise<Relay> {
     for (const [name, sink] of sinks) lifecycle.onStop(`sink ${name}`, () => sink.close())
     for (const sink of sinks.values()) await sink.start()
 
+    const pauses = createPauses({ sinks: () => config.sinks, pool: admin, listener, log })
+    lifecycle.onStop('pauses', () => pauses.stop())
+    await pauses.start()
+
     const deliverer = createDeliverer({
       config,
       sinks,
@@ -124,6 +129,7 @@ export async function serve(options: ServeOptions): Promise<Relay> {
       claimPool: pool('claim', 2, 15_000, url, keptPlans),
       listener,
       holder,
+      pauses,
       jobs: access && createJobs({ access, config: config.gemini.enrich, log }),
       log,
     })
@@ -166,6 +172,7 @@ export async function serve(options: ServeOptions): Promise<Relay> {
         pingDatabase: () => admin.query('select 1'),
         keys: () => Object.fromEntries(verifiers.map(({ name, verifier }) => [name, verifier.readiness()])),
         unknownPairs: () => deliverer.unknownPairs(),
+        pausedSinks: () => pauses.list().map(({ sink, reason, pausedAt }) => ({ sink, reason, since: pausedAt })),
         refusals: () => Object.fromEntries(refusals),
       }),
       draining: () => draining,

@@ -17,6 +17,7 @@ import { createLeases, leaseMarginMs, leaseMs } from './leases.ts'
 import { createLimits, type Limits } from './limits.ts'
 import { backlogChannel, createNotifier } from './notify.ts'
 import { createOutcomes } from './outcomes.ts'
+import type { Pauses } from './pauses.ts'
 import { createSweeper } from './sweeper.ts'
 
 export interface DelivererOptions {
@@ -28,6 +29,7 @@ export interface DelivererOptions {
   /** Of the same database; told to listen, and started by whoever made it. */
   listener: Listener
   holder: string
+  pauses: Pauses
   /** Where a rule enriches. */
   jobs: Jobs | undefined
   log: Log
@@ -42,11 +44,13 @@ export interface Deliverer {
   stop(deadline: AbortSignal): Promise<void>
 }
 
-export function createDeliverer({ config, sinks, pool, claimPool, listener, holder, jobs, log }: DelivererOptions): Deliverer {
+export function createDeliverer(options: DelivererOptions): Deliverer {
+  const { config, sinks, pool, claimPool, listener, holder, pauses, jobs, log } = options
   const leases = createLeases({ pool, log })
   const outcomes = createOutcomes({ pool, leases, log })
   const notifier = createNotifier({ pool, log })
   listener.on(backlogChannel, wake)
+  pauses.onChange(wake)
   const sweeper = createSweeper({ pool, log, takenOver: wake })
   const shared = new Map<string, Limits>()
   const lanes = planLanes(config).map(makeLane)
@@ -76,6 +80,8 @@ export function createDeliverer({ config, sinks, pool, claimPool, listener, hold
       },
       overloaded: () => notifier.notify(sinkName),
       followersDue: () => wake(sinkName),
+      paused: () => pauses.isPaused(sinkName),
+      gone: ({ message }) => pauses.gone(sinkName, message),
       log,
     })
   }

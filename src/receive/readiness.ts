@@ -4,7 +4,17 @@ import { messageOf } from '../errors.ts'
 export interface Readiness {
   ready: boolean
   checks: { database: Check; keys: Record<string, Check> }
-  detail: { unknown_deliveries: { sink: string; rule: string }[]; refusals: Record<string, number> }
+  detail: {
+    unknown_deliveries: { sink: string; rule: string }[]
+    paused_sinks: PausedSink[]
+    refusals: Record<string, number>
+  }
+}
+
+export interface PausedSink {
+  sink: string
+  reason: string
+  since: Date
 }
 
 interface Check {
@@ -19,13 +29,20 @@ export interface ReadinessOptions {
   keys: () => Record<string, { ready: boolean; reason?: string }>
   /** Pending deliveries that this configuration does not know. */
   unknownPairs: () => Promise<{ sink: string; rule: string }[]>
+  pausedSinks: () => PausedSink[]
   refusals: () => Record<string, number>
 }
 
 /** Health checks come often and from several sides: the database is asked once in this time. */
 const cacheMs = 1_000
 
-export function createReadiness({ pingDatabase, keys, unknownPairs, refusals }: ReadinessOptions): () => Promise<Readiness> {
+export function createReadiness({
+  pingDatabase,
+  keys,
+  unknownPairs,
+  pausedSinks,
+  refusals,
+}: ReadinessOptions): () => Promise<Readiness> {
   let asked: { at: number; answer: Promise<{ database: Check; unknown: { sink: string; rule: string }[] }> } | undefined
 
   async function askDatabase() {
@@ -47,7 +64,7 @@ export function createReadiness({ pingDatabase, keys, unknownPairs, refusals }: 
     return {
       ready: database.ok && sources.every(([, check]) => check.ok),
       checks: { database, keys: Object.fromEntries(sources) },
-      detail: { unknown_deliveries: unknown, refusals: refusals() },
+      detail: { unknown_deliveries: unknown, paused_sinks: pausedSinks(), refusals: refusals() },
     }
   }
 }

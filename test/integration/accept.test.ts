@@ -179,7 +179,7 @@ describe('the queue in front of the database', () => {
       readiness: async () => ({
         ready: true,
         checks: { database: { ok: true }, keys: {} },
-        detail: { unknown_deliveries: [], refusals: {} },
+        detail: { unknown_deliveries: [], paused_sinks: [], refusals: {} },
       }),
       draining: () => false,
       countRefusal() {},

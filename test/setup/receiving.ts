@@ -39,7 +39,7 @@ export async function startReceiving(options: ReceivingOptions): Promise<Receivi
     readiness: async () => ({
       ready: true,
       checks: { database: { ok: true }, keys: {} },
-      detail: { unknown_deliveries: [], refusals: {} },
+      detail: { unknown_deliveries: [], paused_sinks: [], refusals: {} },
     }),
     draining: () => false,
     countRefusal: (code) => refusals.set(code, (refusals.get(code) ?? 0) + 1),
