@@ -77,6 +77,7 @@ function shownDoubts(map: object, path: Path, reach: Reach): Fault[] {
       )
     if (key !== 'columns') return []
     return Object.entries(value).flatMap(([column, said]) => {
+      if (typeof said === 'string') return valueDoubts(said, [...here, column], reach)
       if (!isMap(said) || typeof said['value'] !== 'string') return []
       return valueDoubts(said['value'], [...here, column, ...(said['type'] === undefined ? [] : ['value'])], reach)
     })

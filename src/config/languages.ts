@@ -13,26 +13,23 @@ export function languageFaults(json: unknown): Fault[] {
   return [...sinks, ...rules]
 }
 
-function sinkFaults(sink: RawMap, path: Path): Fault[] {
-  return [...destinationFaults(sink, path), ...columnFaults(sink['columns'], [...path, 'columns'])]
-}
-
 function ruleFaults(rule: RawMap, path: Path): Fault[] {
   return [
     ...patternFaults(rule['when'], [...path, 'when']),
     ...expressionFaults(rule['if'], [...path, 'if'], compileCondition),
-    ...targetsOf(rule).flatMap(({ target }, index) => destinationFaults(target, [...path, 'to', index])),
+    ...targetsOf(rule).flatMap(({ target }, index) => sinkFaults(target, [...path, 'to', index])),
   ]
 }
 
 /** What sinks and rules say alike. (A table's key is a list of columns.) */
-function destinationFaults(map: RawMap, path: Path): Fault[] {
+function sinkFaults(map: RawMap, path: Path): Fault[] {
   return [
     ...textFaults(map['text'], [...path, 'text']),
     ...textFaults(map['blocks'], [...path, 'blocks']),
     ...textFaults(map['headers'], [...path, 'headers']),
     ...expressionFaults(map['key'], [...path, 'key'], compileValue),
     ...valueFaults(map['value'], [...path, 'value']),
+    ...columnFaults(map['columns'], [...path, 'columns']),
   ]
 }
 

@@ -207,6 +207,10 @@ export const targetSchema = z.strictObject({
   channel: slackChannel().optional().describe('slack: channel id.'),
   topic: kafkaTopic.optional().describe('kafka: topic.'),
   key: nonEmpty.optional().describe('kafka: CEL for the record key.'),
+  columns: z
+    .record(sqlName, nonEmpty)
+    .optional()
+    .describe('table: CEL over `event`, by column, in place of what the sink says of them.'),
   value: valueTree.optional().describe('kafka, http, log: CEL for what is sent, or a map or list of it.'),
   headers: targetHeadersSchema.optional().describe('http: Liquid, by name; over those of the sink. null takes one away.'),
   enrich: enrichSchema

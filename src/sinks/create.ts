@@ -27,7 +27,7 @@ function createSink(name: string, config: SinkConfig, { config: { rules }, relay
     case 'kafka':
       return createKafkaSink({ name, config, targets, log })
     case 'table':
-      return createTableSink({ name, config, relayUrl, log })
+      return createTableSink({ name, config, targets, relayUrl, log })
     case 'http':
       return createHttpSink({ name, config, targets, log })
     case 'log':

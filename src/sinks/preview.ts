@@ -58,11 +58,15 @@ function rendererOf(name: string, sink: SinkConfig, { rules }: Config): Render {
       }
     }
     case 'table': {
-      const columns = compileColumns(sink)
-      return ({ stored, resource }) => ({
-        table: sink.table,
-        row: Object.fromEntries(columns.map(({ column, read }) => [column, asJson(read(stored.event, resource))])),
-      })
+      const columns = compileColumns(sink, targetsOf(rules, name))
+      return (delivery) => {
+        const { stored, resource } = delivery
+        const row = found(columns.get(delivery.rule), delivery).map(({ column, read }) => [
+          column,
+          asJson(read(stored.event, resource)),
+        ])
+        return { table: sink.table, row: Object.fromEntries(row) }
+      }
     }
     case 'http': {
       const { origin, pathname } = new URL(sink.url)

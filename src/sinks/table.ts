@@ -3,6 +3,7 @@
  * delivery's end are one transaction (exactly once); in another database the upsert is idempotent.
  */
 import type { SinkConfigOf } from '../config/schema.ts'
+import type { Target } from '../config/targets.ts'
 import { RelayError, messageOf } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { ExpressionError } from '../route/expression.ts'
@@ -20,6 +21,8 @@ import { columnText } from './table-value.ts'
 export interface TableSinkOptions {
   name: string
   config: SinkConfigOf<'table'>
+  /** The rules that feed this sink, with what they say about it. */
+  targets: readonly Target[]
   /** The relay's own database, where `config.url` names no other. */
   relayUrl: string
   log: Log
@@ -45,7 +48,7 @@ const changedStates = new Set(['42P01', '42703', '42P10', '42704', '42804', '428
 /** Waiting for a locked table costs its own deliveries only, and not for long: the delivery's schedule waits better. */
 const lockTimeoutMs = 2_000
 
-export function createTableSink({ name, config, relayUrl, log }: TableSinkOptions): Sink {
+export function createTableSink({ name, config, targets, relayUrl, log }: TableSinkOptions): Sink {
   const url = config.url ?? relayUrl
   const fenced = config.url === undefined
   const pool = createPool({
@@ -56,7 +59,7 @@ export function createTableSink({ name, config, relayUrl, log }: TableSinkOption
     lockTimeoutMs: Math.min(lockTimeoutMs, config.timeout),
     log,
   })
-  const expressions = compileColumns(config)
+  const expressionsOf = compileColumns(config, targets)
   let prepared: Prepared | undefined
   let preparations = 0
 
@@ -69,6 +72,8 @@ export function createTableSink({ name, config, relayUrl, log }: TableSinkOption
 
   function readRow(delivery: LeasedDelivery, { columns }: TableShape): Row | Failure {
     const values: (string | null)[] = []
+    const expressions = expressionsOf.get(delivery.rule)
+    if (expressions === undefined) return failed('internal', `rule ${delivery.rule} does not feed the sink ${name}`)
     for (const [index, { column, isKey, read }] of expressions.entries()) {
       try {
         const value = columnText(read(delivery.stored.event, delivery.resource), columns[index]?.kind ?? 'scalar')
