@@ -49,7 +49,7 @@ function saysItself(target: object, key: string, part?: string): boolean {
 }
 
 function sinkDoubts(sink: SinkConfig, path: Path, reachFor: ReachFor): Fault[] {
-  const ofWholes = ['text', 'blocks', 'key', 'value'].flatMap((key) => {
+  const ofWholes = ['text', 'blocks', 'topic', 'key', 'value'].flatMap((key) => {
     const reach = reachFor(key)
     return reach === undefined ? [] : shownDoubts({ [key]: Reflect.get(sink, key) }, path, reach)
   })
@@ -63,7 +63,7 @@ function sinkDoubts(sink: SinkConfig, path: Path, reachFor: ReachFor): Fault[] {
   return [...ofWholes, ...ofParts]
 }
 
-/** Texts, blocks and headers, the key of a record, the value of what is sent; columns of a table. (A table's key is a list of columns.) */
+/** Texts, blocks and headers, the topic and the key of a record, the value of what is sent; columns of a table. (A table's key is a list of columns.) */
 function shownDoubts(map: object, path: Path, reach: Reach): Fault[] {
   return Object.entries(map).flatMap(([key, value]: [string, unknown]): Fault[] => {
     const here = [...path, key]
@@ -71,6 +71,7 @@ function shownDoubts(map: object, path: Path, reach: Reach): Fault[] {
     if (key === 'key' && typeof value === 'string') return valueDoubts(value, here, reach)
     if (key === 'value') return textsUnder(value, here).flatMap(({ text, path: where }) => valueDoubts(text, where, reach))
     if (!isMap(value)) return []
+    if (key === 'topic') return textsUnder(value, here).flatMap(({ text, path: where }) => valueDoubts(text, where, reach))
     if (key === 'headers')
       return Object.entries(value).flatMap(([name, header]) =>
         isMap(header) ? textDoubts(header['text'], [...here, name], reach) : [],

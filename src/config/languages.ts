@@ -27,6 +27,7 @@ function sinkFaults(map: RawMap, path: Path): Fault[] {
     ...textFaults(map['text'], [...path, 'text']),
     ...textFaults(map['blocks'], [...path, 'blocks']),
     ...textFaults(map['headers'], [...path, 'headers']),
+    ...(isMap(map['topic']) ? expressionFaults(map['topic']['value'], [...path, 'topic', 'value'], compileValue) : []),
     ...expressionFaults(map['key'], [...path, 'key'], compileValue),
     ...valueFaults(map['value'], [...path, 'value']),
     ...columnFaults(map['columns'], [...path, 'columns']),

@@ -101,7 +101,7 @@ const kafkaSink = z.strictObject({
   sasl: z
     .strictObject({ mechanism: z.enum(['plain', 'scram-sha-256', 'scram-sha-512']), username: nonEmpty, password: nonEmpty })
     .optional(),
-  topic: kafkaTopic.optional().describe('A rule may name another.'),
+  topic: kafkaTopic.optional().describe('A name, or `{ value: CEL }`. A rule may say another.'),
   key: nonEmpty.default('event.subject').describe('CEL for the record key.'),
   value: valueTree.optional().describe('CEL over `event`, or a map or list of it: the record value, as JSON.'),
   format: z.enum(['json', 'cloudevents']).default('json'),
@@ -205,7 +205,7 @@ export const targetSchema = z.strictObject({
   text: nonEmpty.optional().describe('slack: Liquid.'),
   blocks: z.array(z.unknown()).optional().describe('slack: Block Kit; strings in it are Liquid.'),
   channel: slackChannel().optional().describe('slack: channel id.'),
-  topic: kafkaTopic.optional().describe('kafka: topic.'),
+  topic: kafkaTopic.optional().describe('kafka: topic, or `{ value: CEL }`.'),
   key: nonEmpty.optional().describe('kafka: CEL for the record key.'),
   columns: z
     .record(sqlName, nonEmpty)

@@ -52,8 +52,8 @@ function rendererOf(name: string, sink: SinkConfig, { rules }: Config): Render {
     case 'kafka': {
       const routes = compileRoutes(name, sink, targetsOf(rules, name))
       return (delivery) => {
-        const { topic, render } = found(routes.get(delivery.rule), delivery)
-        const { key, value, headers } = render(delivery)
+        const { topic, record } = found(routes.get(delivery.rule), delivery)(delivery)
+        const { key, value, headers } = record
         return { topic, key, headers, value: jsonOrText(value) }
       }
     }
