@@ -13,7 +13,7 @@ import { referenceFaults } from './references.ts'
 import { configSchema, type Config } from './schema.ts'
 import { secretFaults } from './secrets.ts'
 import type { StandIn } from './stand-ins.ts'
-import { droppedKeyFaults, shapeFaults } from './shape.ts'
+import { passedOverFaults, shapeFaults } from './shape.ts'
 import { doubts } from './doubts.ts'
 
 /** Relative to the working directory. */
@@ -54,7 +54,7 @@ export function loadConfig({ file, env, readFile = readText, standIn }: LoadOpti
   const shape = parsed.success ? [] : shapeFaults(parsed.error, document.json)
   const found = issued([
     ...shape,
-    ...droppedKeyFaults(document.json),
+    ...passedOverFaults(document.json),
     ...referenceFaults(document.json),
     ...languageFaults(document.json),
     ...headerFaults(document.json),
