@@ -53,11 +53,11 @@ export const failureRetryable = {
   unavailable: true, // 5xx, refused or broken connection
   timeout: true, // no answer within the sink's `timeout`
   rate_limited: true, // 429: pauses the lane, costs no attempt
+  gone: true, // 410: pauses the sink until somebody resumes it, costs no attempt
   locked: true, // lock or statement timeout of a table
   topic_missing: true, // somebody may create it
   rejected: false, // an answer that will be the same next time: 4xx, a Slack error, a Kafka error
   unauthorized: false, // the sink refuses our credentials
-  gone: false, // 410
   address_refused: false, // the SSRF guard
   too_large: false, // a record over the broker's limit
   value_rejected: false, // SQLSTATE class 22 or 23

@@ -9,6 +9,7 @@ import { watchConfig } from './config/watch.ts'
 import { createConfigured, createRelayParts } from './configured.ts'
 import { createDeliverer } from './deliver/deliverer.ts'
 import { leaseMarginMs, leaseMs } from './deliver/leases.ts'
+import { createPauses } from './deliver/pauses.ts'
 import type { RefusalCode } from './errors.ts'
 import { createLifecycle } from './lifecycle.ts'
 import type { Log } from './log.ts'
@@ -79,11 +80,19 @@ export async function serve(options: ServeOptions): Promise<Relay> {
     lifecycle.onStop('managed secrets', () => parts.managed.stop())
     lifecycle.onStop('what was there before', () => parts.retired.stop())
     lifecycle.onStop('sinks', () => parts.sinks.stop())
+    const pauses = createPauses({
+      sinks: () => (configured.current()?.loaded ?? first).config.sinks,
+      pool: admin,
+      listener,
+      log,
+    })
+    lifecycle.onStop('pauses', () => pauses.stop())
     const deliverer = createDeliverer({
       pool: pool('deliver', 3, 15_000, url, keptPlans),
       claimPool: pool('claim', 2, 15_000, url, keptPlans),
       listener,
       holder,
+      pauses,
       log,
     })
     lifecycle.onStop('deliver', () => deliverer.stop(deadline.signal))
@@ -119,6 +128,7 @@ export async function serve(options: ServeOptions): Promise<Relay> {
           keys: () =>
             Object.fromEntries([...(configured.current()?.verifiers ?? [])].map(([name, one]) => [name, one.readiness()])),
           unknownPairs: () => deliverer.unknownPairs(),
+          pausedSinks: () => pauses.list().map(({ sink, reason, pausedAt }) => ({ sink, reason, since: pausedAt })),
           refusals: () => Object.fromEntries(refusals),
           config: () => reloader.state(),
         }),
@@ -131,6 +141,7 @@ export async function serve(options: ServeOptions): Promise<Relay> {
     lifecycle.onStop('keys', () => parts.verifiers.stop())
     lifecycle.onStop('reconciling', () => parts.reconciling.stop())
     await configured.use(first)
+    await pauses.start()
 
     const pruner = createPruner({
       pool: admin,

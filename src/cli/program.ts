@@ -13,6 +13,7 @@ import { addReconcile } from './reconcile.ts'
 import { addReplay } from './replay.ts'
 import { addSend } from './send.ts'
 import { addServe } from './serve.ts'
+import { addSinks } from './sinks.ts'
 import { addTest } from './test/index.ts'
 import { addWebhooks } from './webhooks/index.ts'
 
@@ -39,6 +40,7 @@ export async function run(argv: readonly string[]): Promise<number> {
     addEmulate,
     addWebhooks,
     addDeliveries,
+    addSinks,
     addReplay,
     addReconcile,
   ])

@@ -7,7 +7,7 @@ import { mentionsInText } from '../route/template.ts'
 import type { Fault, Path } from './issues.ts'
 import { offsetOf } from './languages.ts'
 import { fieldsOf, joined, reachOf, type Reach } from './reach.ts'
-import { isMap, listOf } from './raw.ts'
+import { isMap, listOf, textsUnder } from './raw.ts'
 import type { Config, Pattern, PatternNode, SinkConfig } from './schema.ts'
 import { alternativesOf, eventOf, type World } from './world.ts'
 
@@ -24,10 +24,10 @@ export function dataDoubts({ rules, sinks }: Pick<Config, 'rules' | 'sinks'>, wo
     ]
   })
   const ofSinks = Object.entries(sinks).flatMap(([name, sink]) => {
-    const reachFor = (key: string) =>
+    const reachFor: ReachFor = (key, part) =>
       joined(
         rules.flatMap(({ to }, index) =>
-          to.filter((target) => target.sink === name && !saysItself(target, key)).map(() => reaches[index]),
+          to.filter((target) => target.sink === name && !saysItself(target, key, part)).map(() => reaches[index]),
         ),
       )
     return sinkDoubts(sink, ['sinks', name], reachFor)
@@ -35,26 +35,50 @@ export function dataDoubts({ rules, sinks }: Pick<Config, 'rules' | 'sinks'>, wo
   return [...ofRules, ...ofSinks]
 }
 
+/** Of the rules that leave this key, or this part of it, to the sink. */
+type ReachFor = (key: string, part?: string) => Reach | undefined
+
 /** A rule that says its own text and no blocks means that text, not the sink's blocks. */
-function saysItself(target: object, key: string): boolean {
-  return key in target || (key === 'blocks' && 'text' in target)
+function saysItself(target: object, key: string, part?: string): boolean {
+  if (part === undefined) return key in target || (key === 'blocks' && 'text' in target)
+  const parts: unknown = Reflect.get(target, key)
+  return (
+    isMap(parts) &&
+    Object.keys(parts).some((own) => (key === 'headers' ? own.toLowerCase() === part.toLowerCase() : own === part))
+  )
 }
 
-function sinkDoubts(sink: SinkConfig, path: Path, reachFor: (key: string) => Reach | undefined): Fault[] {
-  return ['text', 'blocks', 'key', 'columns'].flatMap((key) => {
+function sinkDoubts(sink: SinkConfig, path: Path, reachFor: ReachFor): Fault[] {
+  const ofWholes = ['text', 'blocks', 'topic', 'key', 'value'].flatMap((key) => {
     const reach = reachFor(key)
     return reach === undefined ? [] : shownDoubts({ [key]: Reflect.get(sink, key) }, path, reach)
   })
+  const ofParts = ['headers', 'columns'].flatMap((key) => {
+    const parts: unknown = Reflect.get(sink, key)
+    return Object.entries(isMap(parts) ? parts : {}).flatMap(([part, said]) => {
+      const reach = reachFor(key, part)
+      return reach === undefined ? [] : shownDoubts({ [key]: { [part]: said } }, path, reach)
+    })
+  })
+  return [...ofWholes, ...ofParts]
 }
 
-/** Texts, blocks and the key of a record; columns of a table. (A table's key is a list of columns.) */
+/** Texts, blocks and headers, the topic and the key of a record, the value of what is sent; columns of a table. (A table's key is a list of columns.) */
 function shownDoubts(map: object, path: Path, reach: Reach): Fault[] {
   return Object.entries(map).flatMap(([key, value]: [string, unknown]): Fault[] => {
     const here = [...path, key]
     if (key === 'text' || key === 'blocks') return textDoubts(value, here, reach)
     if (key === 'key' && typeof value === 'string') return valueDoubts(value, here, reach)
-    if (key !== 'columns' || !isMap(value)) return []
+    if (key === 'value') return textsUnder(value, here).flatMap(({ text, path: where }) => valueDoubts(text, where, reach))
+    if (!isMap(value)) return []
+    if (key === 'topic') return textsUnder(value, here).flatMap(({ text, path: where }) => valueDoubts(text, where, reach))
+    if (key === 'headers')
+      return Object.entries(value).flatMap(([name, header]) =>
+        isMap(header) ? textDoubts(header['text'], [...here, name], reach) : [],
+      )
+    if (key !== 'columns') return []
     return Object.entries(value).flatMap(([column, said]) => {
+      if (typeof said === 'string') return valueDoubts(said, [...here, column], reach)
       if (!isMap(said) || typeof said['value'] !== 'string') return []
       return valueDoubts(said['value'], [...here, column, ...(said['type'] === undefined ? [] : ['value'])], reach)
     })
@@ -103,7 +127,7 @@ function expressionDoubts(source: string, path: Path, reach: Reach): Fault[] {
   })
 }
 
-/** Columns and keys: where a field is missing, the delivery dies. */
+/** Columns, keys and values: where a field is missing, the delivery dies. */
 function valueDoubts(source: string, path: Path, reach: Reach): Fault[] {
   const { data } = mentionsIn(source)
   const unknown = expressionDoubts(source, path, reach)
@@ -133,9 +157,10 @@ function missesOf(source: string): (type: string, fields: readonly string[]) => 
 }
 
 function textDoubts(value: unknown, path: Path, reach: Reach): Fault[] {
-  if (Array.isArray(value)) return value.flatMap((item, index) => textDoubts(item, [...path, index], reach))
-  if (isMap(value)) return Object.entries(value).flatMap(([key, child]) => textDoubts(child, [...path, key], reach))
-  if (typeof value !== 'string') return []
+  return textsUnder(value, path).flatMap(({ text, path: where }) => templateDoubts(text, where, reach))
+}
+
+function templateDoubts(value: string, path: Path, reach: Reach): Fault[] {
   return mentionsInText(value).flatMap(({ path: [field, name], bare, line, column }): Fault[] => {
     if (field !== 'data' || name === undefined) return []
     const doubt = doubtAbout(name, reach) ?? (bare ? gapIn(name, reach) : undefined)

@@ -13,6 +13,8 @@ export interface Expansion {
   text: string
   /** As written: `${VAR}`. Empty when there was nothing but escapes. */
   references: readonly string[]
+  /** What they stand for. */
+  values: readonly string[]
   faults: readonly { offset: number; message: string }[]
 }
 
@@ -23,6 +25,7 @@ const variable = /^([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?$/s
 /** A default applies when the variable is unset or empty, as in a shell. */
 export function expand(source: string, sources: ExpandSources): Expansion {
   const references: string[] = []
+  const values: string[] = []
   const faults: { offset: number; message: string }[] = []
   const text = source.replace(
     reference,
@@ -34,10 +37,11 @@ export function expand(source: string, sources: ExpandSources): Expansion {
           : resolve(inner, sources)
       if (fault !== undefined) faults.push({ offset, message: fault })
       references.push(shownReference(inner))
+      if (value !== undefined) values.push(value)
       return value ?? whole
     },
   )
-  return { text, references, faults }
+  return { text, references, values, faults }
 }
 
 function resolve(inner: string, { env, readFile, standIn }: ExpandSources): { value?: string; fault?: string } {

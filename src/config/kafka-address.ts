@@ -32,10 +32,17 @@ function isHostAndPort(address: string): boolean {
 }
 
 /** Kafka's own rule. */
-export const kafkaTopic = z
-  .string()
-  .min(1, { abort: true })
-  .regex(
-    /^(?!\.{1,2}$)[a-zA-Z0-9._-]{1,249}$/,
-    'expected a topic name: letters of a to z, digits, dot, dash and underscore, at most 249 long',
-  )
+export function isTopic(name: string): boolean {
+  return /^(?!\.{1,2}$)[a-zA-Z0-9._-]{1,249}$/.test(name)
+}
+
+export const topicRule = 'expected a topic name: letters of a to z, digits, dot, dash and underscore, at most 249 long'
+
+/** A name, or CEL for one. */
+export const kafkaTopic = z.union(
+  [
+    z.string().refine(isTopic, { error: ({ input }) => (input === '' ? 'must not be empty' : topicRule) }),
+    z.strictObject({ value: z.string().min(1).describe('CEL over `event`.') }),
+  ],
+  { error: 'expected a topic name, or a map with `value`: CEL for one' },
+)

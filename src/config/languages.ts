@@ -4,7 +4,7 @@ import { PatternError } from '../route/pattern-tree.ts'
 import { compilePattern } from '../route/patterns.ts'
 import { compileText, TemplateError } from '../route/template.ts'
 import { labelOf, type Fault, type Path } from './issues.ts'
-import { at, isMap, listOf, mapsIn, targetsOf, type RawMap } from './raw.ts'
+import { at, isMap, listOf, mapsIn, targetsOf, textsUnder, type RawMap } from './raw.ts'
 import { patternSchema } from './schema.ts'
 
 export function languageFaults(json: unknown): Fault[] {
@@ -13,25 +13,33 @@ export function languageFaults(json: unknown): Fault[] {
   return [...sinks, ...rules]
 }
 
-function sinkFaults(sink: RawMap, path: Path): Fault[] {
-  return [...destinationFaults(sink, path), ...columnFaults(sink['columns'], [...path, 'columns'])]
-}
-
 function ruleFaults(rule: RawMap, path: Path): Fault[] {
   return [
     ...patternFaults(rule['when'], [...path, 'when']),
     ...expressionFaults(rule['if'], [...path, 'if'], compileCondition),
-    ...targetsOf(rule).flatMap(({ target }, index) => destinationFaults(target, [...path, 'to', index])),
+    ...targetsOf(rule).flatMap(({ target }, index) => sinkFaults(target, [...path, 'to', index])),
   ]
 }
 
-/** What sinks and rules say alike: the text and blocks of a message, the key of a record. (A table's key is a list of columns.) */
-function destinationFaults(map: RawMap, path: Path): Fault[] {
+/** What sinks and rules say alike. (A table's key is a list of columns.) */
+function sinkFaults(map: RawMap, path: Path): Fault[] {
   return [
     ...textFaults(map['text'], [...path, 'text']),
     ...textFaults(map['blocks'], [...path, 'blocks']),
+    ...textFaults(map['headers'], [...path, 'headers']),
+    ...(isMap(map['topic']) ? expressionFaults(map['topic']['value'], [...path, 'topic', 'value'], compileValue) : []),
     ...expressionFaults(map['key'], [...path, 'key'], compileValue),
+    ...valueFaults(map['value'], [...path, 'value']),
+    ...columnFaults(map['columns'], [...path, 'columns']),
   ]
+}
+
+/** An expression, or a map or list of them. The schema has seen to one that is empty; not to those inside. */
+function valueFaults(value: unknown, path: Path): Fault[] {
+  return textsUnder(value, path).flatMap(({ text, path: where }) => {
+    if (text !== '' || where.length === path.length) return expressionFaults(text, where, compileValue)
+    return [{ path: where, message: `\`${labelOf(where)}\`: must not be empty: an empty text is \`"''"\`` }]
+  })
 }
 
 function columnFaults(columns: unknown, path: Path): Fault[] {
@@ -62,9 +70,10 @@ function expressionFaults(source: unknown, path: Path, compile: (source: string)
 
 /** A text, or a structure with texts in it. */
 function textFaults(value: unknown, path: Path): Fault[] {
-  if (Array.isArray(value)) return value.flatMap((item, index) => textFaults(item, [...path, index]))
-  if (isMap(value)) return Object.entries(value).flatMap(([key, child]) => textFaults(child, [...path, key]))
-  if (typeof value !== 'string') return []
+  return textsUnder(value, path).flatMap(({ text, path: where }) => templateFaults(text, where))
+}
+
+function templateFaults(value: string, path: Path): Fault[] {
   try {
     compileText(value, { escape: 'none' })
     return []

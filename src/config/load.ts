@@ -6,6 +6,8 @@ import { caseFaults } from './case-faults.ts'
 import { compose, type Composed } from './compose.ts'
 import { readConfigFiles, type FileAccess } from './include.ts'
 import { ConfigError, formatPath, labelOf, type ConfigIssue, type Fault, type Path } from './issues.ts'
+import { headerFaults } from './headers.ts'
+import { noteHeaderSecrets } from './header-secrets.ts'
 import { withJobOrder } from './job-messages.ts'
 import { languageFaults } from './languages.ts'
 import { referenceFaults } from './references.ts'
@@ -13,7 +15,7 @@ import { configSchema, type Config } from './schema.ts'
 import { secretFaults } from './secrets.ts'
 import { slackFaults } from './slack-faults.ts'
 import type { Stamps } from './stamp.ts'
-import { droppedKeyFaults, shapeFaults } from './shape.ts'
+import { passedOverFaults, shapeFaults } from './shape.ts'
 import { doubts } from './doubts.ts'
 
 export interface LoadOptions extends Partial<Omit<FileAccess, 'env'>>, Pick<FileAccess, 'env'> {
@@ -52,9 +54,10 @@ export function loadConfig({ file, env, readFile = readText, listFiles = readNam
   const parsed = configSchema.safeParse(json)
   const found = [
     ...(parsed.success ? [] : shapeFaults(parsed.error, json)),
-    ...droppedKeyFaults(json),
+    ...passedOverFaults(json),
     ...referenceFaults(json),
     ...languageFaults(json),
+    ...headerFaults(json),
     ...secretFaults(json),
     ...slackFaults(json),
     ...caseFaults(json),
@@ -63,7 +66,9 @@ export function loadConfig({ file, env, readFile = readText, listFiles = readNam
   const resolved = found.filter(({ path }) => (composed.expansion(path)?.faults ?? []).length === 0)
   const issues = unique([...composed.issues, ...issuesOf(composed, resolved)])
   if (!parsed.success || issues.length > 0) throw new ConfigError(file, issues, files.looked)
-  const config = withJobOrder(parsed.data)
+  // What is made up is no secret.
+  const valuesAt = (path: Path) => (standIn === undefined ? (composed.expansion(path)?.values ?? []) : [])
+  const config = noteHeaderSecrets(withJobOrder(parsed.data), valuesAt)
   const all = [files.main, ...files.included]
   let warnings: readonly ConfigIssue[] | undefined
   return {

@@ -37,3 +37,12 @@ export function targetsOf(rule: RawMap): { target: RawMap; sink: string | undefi
     return { target, sink: textIn(target, 'sink'), path: ['to', index, 'sink'] }
   })
 }
+
+/** Every text in a value, with where it stands. A value that holds itself, by an alias, is gone through once. */
+export function textsUnder(value: unknown, path: Path, above: readonly unknown[] = []): { text: string; path: Path }[] {
+  if (typeof value === 'string') return [{ text: value, path }]
+  if (above.includes(value)) return []
+  const within = [...above, value]
+  if (Array.isArray(value)) return value.flatMap((item, index) => textsUnder(item, [...path, index], within))
+  return isMap(value) ? Object.entries(value).flatMap(([key, child]) => textsUnder(child, [...path, key], within)) : []
+}

@@ -13,10 +13,10 @@ export const reservedColumns: readonly string[] = ['relay_event_time', 'relay_ev
 /** What a rule may say about a sink of each type, besides its name. */
 const overrides = new Map<string, readonly string[]>([
   ['slack', ['text', 'blocks', 'channel', 'thread', 'update', 'mentions', 'enrich']],
-  ['kafka', ['topic', 'key', 'enrich']],
-  ['table', ['enrich']],
-  ['http', []],
-  ['log', []],
+  ['kafka', ['topic', 'key', 'value', 'enrich']],
+  ['table', ['columns', 'enrich']],
+  ['http', ['value', 'headers', 'enrich']],
+  ['log', ['value', 'enrich']],
 ])
 
 export function referenceFaults(json: unknown): Fault[] {
@@ -171,8 +171,22 @@ function overrideFaults(target: RawMap, sink: string, config: RawMap, base: Path
     ...misplaced.map((key): Fault => {
       return { path: [...base, key], at: 'key', message: `a sink of type ${type} takes no \`${key}\` from a rule` }
     }),
+    ...(type === 'table' ? columnFaults(target, sink, config, [...base, 'columns']) : []),
     ...unaddressed(target, sink, config, type, where),
   ]
+}
+
+/** One statement writes the rows of all rules: they fill the same columns. */
+function columnFaults(target: RawMap, sink: string, config: RawMap, path: Path): Fault[] {
+  const { columns } = target
+  const known = isMap(config['columns']) ? Object.keys(config['columns']) : []
+  if (!isMap(columns) || known.length === 0) return []
+  return Object.keys(columns)
+    .filter((column) => !known.includes(column))
+    .map((column): Fault => {
+      const message = `the sink \`${sink}\` has no column \`${column}\`${suggestion(column, known)}`
+      return { path: [...path, column], at: 'key', message }
+    })
 }
 
 /** What a sink of a type cannot do without, if neither it nor the rule says it. */

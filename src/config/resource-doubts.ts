@@ -1,4 +1,4 @@
-/** Texts, keys and columns that show `event.resource` where nothing fetches it. */
+/** Texts, headers, topics, keys, values and columns that show `event.resource` where nothing fetches it. */
 import type { Fault } from './issues.ts'
 import type { Config } from './schema.ts'
 import { targetsOf } from './targets.ts'
@@ -18,7 +18,7 @@ export function resourceDoubts({ sinks, rules }: Pick<Config, 'sinks' | 'rules'>
 }
 
 function faultsIn(map: object, path: Fault['path'], who: string): Fault[] {
-  return ['text', 'blocks', 'key', 'columns']
+  return ['text', 'blocks', 'headers', 'topic', 'key', 'value', 'columns']
     .filter((key) => mentions(Reflect.get(map, key)))
     .map((key) => ({
       path: [...path, key],

@@ -5,6 +5,7 @@
 import { z } from 'zod'
 import { caseSchema } from './cases.ts'
 import { geminiSchema } from './gemini-schema.ts'
+import { headersSchema, targetHeadersSchema } from './headers.ts'
 import { addressesIn, brokerEntry, kafkaTopic } from './kafka-address.ts'
 import { slackChannel, slackMentions, slackPerJob } from './slack-keys.ts'
 import { byteSize, decimal, durationMs, flag, integer, maxTimeoutMs, name, nonEmpty, rate, sqlName } from './values.ts'
@@ -85,6 +86,10 @@ const slackSink = z.strictObject({
   rate: rate.default({ count: 1, perMs: 1_000 }).describe('Per channel and process. Slack allows about one message a second.'),
 })
 
+const valueTree = z.union([nonEmpty, z.record(z.string(), z.unknown()), z.array(z.unknown())], {
+  error: 'expected a CEL expression, or a map or list of them',
+})
+
 const kafkaSink = z.strictObject({
   type: z.literal('kafka'),
   brokers: z
@@ -100,8 +105,9 @@ const kafkaSink = z.strictObject({
   sasl: z
     .strictObject({ mechanism: z.enum(['plain', 'scram-sha-256', 'scram-sha-512']), username: nonEmpty, password: nonEmpty })
     .optional(),
-  topic: kafkaTopic.optional().describe('A rule may name another.'),
+  topic: kafkaTopic.optional().describe('A name, or `{ value: CEL }`. A rule may say another.'),
   key: nonEmpty.default('event.subject').describe('CEL for the record key.'),
+  value: valueTree.optional().describe('CEL over `event`, or a map or list of it: the record value, as JSON.'),
   format: z.enum(['json', 'cloudevents']).default('json'),
   order,
   ...delivery({ concurrency: 2, batch: 500, timeout: 20_000 }),
@@ -138,11 +144,23 @@ const httpSink = z.strictObject({
   url: z.url({ protocol: /^https?$/ }),
   secret: nonEmpty.optional().describe('whsec_…: signs each request as a Standard Webhook.'),
   allow_private: flag.default(false).describe('Permit private, loopback and link-local addresses.'),
+  value: valueTree
+    .optional()
+    .describe('CEL over `event`, or a map or list of it: the body, as JSON. Default: the body as received.'),
+  headers: headersSchema
+    .optional()
+    .describe(
+      'Further headers, by name; Liquid. Also content-type and user-agent; not those of the connection, webhook-* and relay-*.',
+    ),
   order,
   ...delivery({ concurrency: 8, batch: 1, timeout: 15_000 }),
 })
 
-const logSink = z.strictObject({ type: z.literal('log'), ...delivery({ concurrency: 1, batch: 500, timeout: 10_000 }) })
+const logSink = z.strictObject({
+  type: z.literal('log'),
+  value: valueTree.optional().describe('CEL over `event`, or a map or list of it: `value` of the line, in place of `event`.'),
+  ...delivery({ concurrency: 1, batch: 500, timeout: 10_000 }),
+})
 
 export const sinkSchema = z.discriminatedUnion('type', [slackSink, kafkaSink, tableSink, httpSink, logSink])
 
@@ -204,9 +222,17 @@ export const targetSchema = z.strictObject({
   thread: slackPerJob.optional().describe('slack: subject, or none where the sink says subject.'),
   update: slackPerJob.optional().describe('slack: subject, or none where the sink says subject.'),
   mentions: slackMentions.optional().describe('slack: instead of those of the sink; [] is nobody.'),
-  topic: kafkaTopic.optional().describe('kafka: topic.'),
+  topic: kafkaTopic.optional().describe('kafka: topic, or `{ value: CEL }`.'),
   key: nonEmpty.optional().describe('kafka: CEL for the record key.'),
-  enrich: enrichSchema.optional().describe('gemini: fetch the job from the API, as `event.resource` of texts, keys and columns.'),
+  columns: z
+    .record(sqlName, nonEmpty)
+    .optional()
+    .describe('table: CEL over `event`, by column, in place of what the sink says of them.'),
+  value: valueTree.optional().describe('kafka, http, log: CEL for what is sent, or a map or list of it.'),
+  headers: targetHeadersSchema.optional().describe('http: Liquid, by name; over those of the sink. null takes one away.'),
+  enrich: enrichSchema
+    .optional()
+    .describe('gemini: fetch the job from the API, as `event.resource` of texts, keys, values and columns.'),
 })
 
 const patternValue = z.union([z.string(), z.number(), z.boolean(), z.null()])

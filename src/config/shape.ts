@@ -14,16 +14,17 @@ export function shapeFaults(error: z.ZodError, json: unknown): Fault[] {
   return error.issues.flatMap((issue) => faultsOf(issue, [], json))
 }
 
-/** The schema drops a key of this name without a word, and with it what stands under it. */
+/** The schema drops a key of this name without a word, and with it what stands under it; where anything goes, it takes what never ends. */
 const droppedKey = '__proto__'
 
 /** @param json what the schema may have accepted; it may hold itself, by an alias */
-export function droppedKeyFaults(json: unknown, path: Path = [], above: readonly unknown[] = []): Fault[] {
-  if (typeof json !== 'object' || json === null || above.includes(json)) return []
+export function passedOverFaults(json: unknown, path: Path = [], above: readonly unknown[] = []): Fault[] {
+  if (typeof json !== 'object' || json === null) return []
+  if (above.includes(json)) return [{ path, message: 'this holds itself: it would never end' }]
   const isName = path.length === 1 && (path[0] === 'sources' || path[0] === 'sinks')
   return Object.entries(json).flatMap(([key, child]): Fault[] => {
     const inner = [...path, Array.isArray(json) ? Number(key) : key]
-    const faults = droppedKeyFaults(child, inner, [...above, json])
+    const faults = passedOverFaults(child, inner, [...above, json])
     if (key !== droppedKey) return faults
     return [{ path: inner, at: 'key', message: `\`${key}\`: ${isName ? nameRule : 'this cannot be a key'}` }, ...faults]
   })

@@ -5,7 +5,7 @@ import { testFileSchema, type Case } from './cases.ts'
 import { readDocument } from './document.ts'
 import { ConfigError, formatPath, type ConfigIssue, type Fault } from './issues.ts'
 import type { Config } from './schema.ts'
-import { droppedKeyFaults, shapeFaults } from './shape.ts'
+import { passedOverFaults, shapeFaults } from './shape.ts'
 
 export interface PlacedCase {
   one: Case
@@ -34,7 +34,7 @@ export function readTestFile(file: string, readFile: (path: string) => string): 
   const spoiled = document.faults.map(({ position, path, message }) => ({ file, ...position, path: formatPath(path), message }))
   const parsed = testFileSchema.safeParse(json)
   const shape = parsed.success ? [] : shapeFaults(parsed.error, json)
-  const issues = json === undefined ? spoiled : [...spoiled, ...issued([...shape, ...droppedKeyFaults(json)])]
+  const issues = json === undefined ? spoiled : [...spoiled, ...issued([...shape, ...passedOverFaults(json)])]
   if (!parsed.success || issues.length > 0) throw new ConfigError(file, issues)
   const { env, tests } = parsed.data
   return {

@@ -18,6 +18,7 @@ import { createLeases, leaseMarginMs, leaseMs } from './leases.ts'
 import { createLimits, type Limits } from './limits.ts'
 import { backlogChannel, createNotifier } from './notify.ts'
 import { createOutcomes } from './outcomes.ts'
+import type { Pauses } from './pauses.ts'
 import { createSweeper } from './sweeper.ts'
 
 export interface DelivererOptions {
@@ -27,6 +28,7 @@ export interface DelivererOptions {
   /** Of the same database; started and stopped by whoever made it. */
   listener: Listener
   holder: string
+  pauses: Pauses
   log: Log
 }
 
@@ -62,11 +64,12 @@ interface RunningLane {
   jobs: Jobs | undefined
 }
 
-export function createDeliverer({ pool, claimPool, listener, holder, log }: DelivererOptions): Deliverer {
+export function createDeliverer({ pool, claimPool, listener, holder, pauses, log }: DelivererOptions): Deliverer {
   const leases = createLeases({ pool, log })
   const outcomes = createOutcomes({ pool, leases, log })
   const notifier = createNotifier({ pool, log })
   const unlisten = listener.on(backlogChannel, wake)
+  pauses.onChange(wake)
   const sweeper = createSweeper({ pool, log, takenOver: wake })
   let started = false
   let jobs: Jobs | undefined
@@ -99,6 +102,8 @@ export function createDeliverer({ pool, claimPool, listener, holder, log }: Deli
       },
       overloaded: () => notifier.notify(sinkName),
       othersDue: () => wake(sinkName),
+      paused: () => pauses.isPaused(sinkName),
+      gone: ({ message }) => pauses.gone(sinkName, message),
       log,
     })
   }

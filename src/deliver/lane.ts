@@ -2,7 +2,7 @@
  * One lane: the deliveries of a sink that share a rate limit (one lane per Slack channel, else one per sink; those that are
  * enriched have their own). It holds a bounded queue of leased deliveries, fills it from Postgres, and attempts what is in it.
  */
-import { messageOf } from '../errors.ts'
+import { messageOf, type FailureCode } from '../errors.ts'
 import { whenAborted } from '../lifecycle.ts'
 import type { Log } from '../log.ts'
 import { keepsOrder, type SinkConfig } from '../config/schema.ts'
@@ -36,6 +36,10 @@ export interface LaneOptions {
   overloaded(): void
   /** Something of the sink may be due now, here or in another lane: what waited for its turn, or what a lane that stopped gave back. */
   othersDue(): void
+  /** Whether nothing is to be sent to the sink at all, until somebody resumes it. */
+  paused(): boolean
+  /** The sink wants no more. */
+  gone(failure: Failure): void
   log: Log
   random?: () => number
 }
@@ -64,6 +68,9 @@ const pollMs = 1_000
 
 /** A steady stream would keep a backlog of a few for ever: after so many such claims the order within the last is let go. */
 const maxTrailing = 10
+
+/** Codes that are no sign of how the sink does. */
+const sayingNothing: ReadonlySet<FailureCode> = new Set<FailureCode>(['rate_limited', 'gone'])
 
 /** More in one claim would make the statement long without making it cheaper. */
 const maxClaim = 1_000
@@ -94,6 +101,10 @@ export function createLane(options: LaneOptions): Lane {
 
   function pump(): void {
     if (stopping) return
+    if (options.paused()) {
+      giveBack()
+      return pumpIn(pollMs)
+    }
     const blockedMs = Math.max(breaker.waitMs(), limits.pausedMs(), pausedUntil - now())
     if (blockedMs > 0) {
       giveBack()
@@ -211,9 +222,11 @@ export function createLane(options: LaneOptions): Lane {
       limits.pause(waitMs)
       log.info({ sink: name, wait_ms: waitMs }, 'rate limited: paused')
     }
-    // Being told to wait, or losing a lease, says nothing of the sink's health; any other answer, even a refusal, does.
+    const gone = results.find((result): result is Failure => result.status === 'failed' && result.code === 'gone')
+    if (gone !== undefined) options.gone(gone)
+    // Being told to wait or to stop, or losing a lease, says nothing of the sink's health; any other answer, even a refusal, does.
     const telling = results.filter(
-      (result) => result.status !== 'lost' && !(result.status === 'failed' && result.code === 'rate_limited'),
+      (result) => result.status !== 'lost' && !(result.status === 'failed' && sayingNothing.has(result.code)),
     )
     const failures = telling.filter((result): result is Failure => result.status === 'failed' && isRetryable(result))
     const [failure] = failures
@@ -266,7 +279,8 @@ export function createLane(options: LaneOptions): Lane {
     reserve() {
       // Whose turn it is only Postgres knows.
       if (ordered) return false
-      if (stopping || backlog || breaker.state() !== 'closed' || limits.pausedMs() > 0 || now() < pausedUntil) return false
+      if (stopping || options.paused() || backlog || breaker.state() !== 'closed' || limits.pausedMs() > 0 || now() < pausedUntil)
+        return false
       if (places() <= 0) {
         backlog = true
         options.overloaded()

@@ -18,7 +18,9 @@ export function failureEnd(failure: Failure, attempts: number, retry: Retry, ran
   const { code, message, retryAfterMs } = failure
   // Being told to wait is no failure of the delivery: it costs no attempt.
   if (code === 'rate_limited') return { state: 'pending', delayMs: pauseMs(failure, retry), attempted: false, code, message }
-  // Nor is it that of a job that could not be fetched: the sink was not asked.
+  // Nor is it one that the sink wants no more: the delivery waits at its place until the sink is resumed.
+  if (code === 'gone') return { state: 'pending', delayMs: null, attempted: false, code, message }
+  // Nor that of a job that could not be fetched: the sink was not asked.
   if (code === 'resource_unavailable')
     return { state: 'pending', delayMs: retryDelayMs(retry, attempts, random, retryAfterMs), attempted: false, code, message }
   if (!isRetryable(failure)) return { state: 'dead', delayMs: null, attempted: true, code, message }

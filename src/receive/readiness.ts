@@ -5,7 +5,18 @@ import type { ConfigState } from '../reload.ts'
 export interface Readiness {
   ready: boolean
   checks: { database: Check; keys: Record<string, Check> }
-  detail: { config: ConfigState; unknown_deliveries: { sink: string; rule: string }[]; refusals: Record<string, number> }
+  detail: {
+    config: ConfigState
+    unknown_deliveries: { sink: string; rule: string }[]
+    paused_sinks: PausedSink[]
+    refusals: Record<string, number>
+  }
+}
+
+export interface PausedSink {
+  sink: string
+  reason: string
+  since: Date
 }
 
 interface Check {
@@ -20,6 +31,7 @@ export interface ReadinessOptions {
   keys: () => Record<string, { ready: boolean; reason?: string }>
   /** Pending deliveries that this configuration does not know. */
   unknownPairs: () => Promise<{ sink: string; rule: string }[]>
+  pausedSinks: () => PausedSink[]
   refusals: () => Record<string, number>
   config: () => ConfigState
 }
@@ -31,6 +43,7 @@ export function createReadiness({
   pingDatabase,
   keys,
   unknownPairs,
+  pausedSinks,
   refusals,
   config,
 }: ReadinessOptions): () => Promise<Readiness> {
@@ -55,7 +68,7 @@ export function createReadiness({
     return {
       ready: database.ok && sources.every(([, check]) => check.ok),
       checks: { database, keys: Object.fromEntries(sources) },
-      detail: { config: config(), unknown_deliveries: unknown, refusals: refusals() },
+      detail: { config: config(), unknown_deliveries: unknown, paused_sinks: pausedSinks(), refusals: refusals() },
     }
   }
 }

@@ -1,5 +1,5 @@
 /**
- * CEL over `event`, for conditions (`if`), column values and record keys.
+ * CEL over `event`, for conditions (`if`), columns, record keys and the values that are sent.
  *
  * JSON numbers are doubles to CEL and literals such as `10` are ints. They compare with each other as CEL says;
  * arithmetic between them, which CEL leaves undefined, gives a double here: `event.data.error_count + 1` works.

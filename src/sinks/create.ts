@@ -23,11 +23,11 @@ export function createSink(name: string, config: SinkConfig, { targets, relayUrl
     case 'kafka':
       return createKafkaSink({ name, config, targets, log })
     case 'table':
-      return createTableSink({ name, config, relayUrl, log })
+      return createTableSink({ name, config, targets, relayUrl, log })
     case 'http':
-      return createHttpSink({ name, config, log })
+      return createHttpSink({ name, config, targets, log })
     case 'log':
-      return createLogSink({ name })
+      return createLogSink({ name, config, targets, log })
     default:
       return config satisfies never
   }

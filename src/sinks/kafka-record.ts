@@ -16,13 +16,17 @@ export type KafkaFormat = SinkConfigOf<'kafka'>['format']
  * - `json`: the envelope as received, with `source`, `webhook_id` and `received_at` added.
  * - `cloudevents`: the body as received, the attributes in `ce_*` headers (CloudEvents 1.0, binary mode).
  *
+ * What `value` made takes the place of either; it is JSON.
+ *
  * Neither sets the record's own timestamp: brokers refuse one far from their clock, and delete by it.
  */
-export function buildRecord(format: KafkaFormat, stored: StoredEvent, key: string | null): KafkaRecord {
+export function buildRecord(format: KafkaFormat, stored: StoredEvent, key: string | null, shaped?: Buffer): KafkaRecord {
   const { event, body } = stored
   const ids = { 'webhook-id': event.webhook_id, 'webhook-source': event.source }
-  if (format === 'json') return { key, value: jsonValue(stored), headers: { ...ids, 'content-type': 'application/json' } }
-  return { key, value: body, headers: { ...ids, ...cloudEventHeaders(stored) } }
+  if (format === 'json')
+    return { key, value: shaped ?? jsonValue(stored), headers: { ...ids, 'content-type': 'application/json' } }
+  const isOfJson = shaped !== undefined || isJson(event.type, body)
+  return { key, value: shaped ?? body, headers: { ...ids, ...cloudEventHeaders(stored, isOfJson) } }
 }
 
 /** The text of a key that CEL gave: none for null, JSON for what is neither text nor a number nor a boolean. */
@@ -84,9 +88,9 @@ const rfc3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/i
 
 /**
  * A plain object, which is what the binding asks for: the package's class adds half again to the time of a record, and its
- * validation refuses sources and subjects that are no URIs. Without `data`, because the value is the body itself.
+ * validation refuses sources and subjects that are no URIs. Without `data`, because the value is the record's own.
  */
-function cloudEventHeaders({ event, time, body }: StoredEvent): Record<string, string> {
+function cloudEventHeaders({ event, time }: StoredEvent, isOfJson: boolean): Record<string, string> {
   const { webhook_id, type, source, subject, timestamp } = event
   const exact = timestamp !== null && rfc3339.test(timestamp) && !Number.isNaN(Date.parse(timestamp))
   const cloudEvent: CloudEventV1<undefined> = {
@@ -95,7 +99,7 @@ function cloudEventHeaders({ event, time, body }: StoredEvent): Record<string, s
     type,
     source,
     time: exact ? timestamp : time.toISOString(),
-    datacontenttype: isJson(type, body) ? 'application/json' : 'application/octet-stream',
+    datacontenttype: isOfJson ? 'application/json' : 'application/octet-stream',
   }
   if (subject !== '') cloudEvent.subject = subject
   const headers: Record<string, string> = {}

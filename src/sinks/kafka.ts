@@ -5,8 +5,10 @@ import type { Log } from '../log.ts'
 import { ExpressionError } from '../route/expression.ts'
 import type { Failure, LeasedDelivery, Outcome } from '../types.ts'
 import { createKafkaProducer } from './kafka-producer.ts'
-import { compileRoutes } from './kafka-route.ts'
-import { createTopicWriter, type TopicRecord, type TopicWriter } from './kafka-topic.ts'
+import { compileRoutes, type KafkaRoute, type RoutedRecord } from './kafka-route.ts'
+import { createTopicWriter, type TopicRecord } from './kafka-topic.ts'
+import { createTopicWriters } from './kafka-writers.ts'
+import { compileSaid } from './retarget.ts'
 import { failed, internalFailure, type Sink } from './sink.ts'
 
 export interface KafkaSinkDeps {
@@ -21,62 +23,52 @@ export interface KafkaSinkDeps {
  * Connects when there is something to deliver, so that a broker that is down delays no start.
  *
  * @throws RelayError when a rule leaves its records without a topic
- * @throws ExpressionError when a key does not compile
+ * @throws ExpressionError when a topic, a key or a value does not compile
  */
 export function createKafkaSink({ name, config, targets, log }: KafkaSinkDeps): Sink {
-  const writers = new Map<string, TopicWriter>()
-  let routes = compileRoutes(name, config, targets)
-
-  function writerOf(topic: string): TopicWriter {
-    const writer = writers.get(topic) ?? createTopicWriter(createKafkaProducer({ topic, config, log }))
-    writers.set(topic, writer)
-    return writer
-  }
+  const writers = createTopicWriters((topic) => createTopicWriter(createKafkaProducer({ topic, config, log })))
+  const said = compileSaid(targets, (all) => compileRoutes(name, config, all))
 
   return {
     start: () => Promise.resolve(),
     async deliver(batch, signal) {
       if (signal.aborted) return batch.map(() => timedOut)
+      const routes = said.now()
       const outcomes = batch.map((): Outcome => timedOut)
-      const records = new Map<TopicWriter, TopicRecord[]>()
+      const byTopic = new Map<string, TopicRecord[]>()
       for (const [at, delivery] of batch.entries()) {
         const settle = (outcome: Outcome): void => {
           outcomes[at] = outcome
         }
         try {
-          const { writer, record } = recordOf(delivery)
-          const list = records.get(writer)
+          const { topic, record } = render(routes, delivery)
+          const list = byTopic.get(topic)
           if (list) list.push({ ...record, settle })
-          else records.set(writer, [{ ...record, settle }])
+          else byTopic.set(topic, [{ ...record, settle }])
         } catch (error) {
           settle(renderingFailure(error))
         }
       }
-      const written = Promise.all([...records].map(([writer, list]) => writer.write(list, signal)))
+      const written = Promise.all([...byTopic].map(([topic, list]) => writers.write(topic, list, signal)))
       await untilAborted(written, signal)
       // A copy: what is acknowledged after this moment is too late to be told.
       return [...outcomes]
     },
-    retarget(changed) {
-      const compiled = compileRoutes(name, config, changed)
-      return () => void (routes = compiled)
-    },
-    async close() {
-      await Promise.all([...writers.values()].map((writer) => writer.close()))
-    },
+    retarget: said.retarget,
+    close: () => writers.close(),
   }
 
-  function recordOf(delivery: LeasedDelivery) {
+  function render(routes: ReadonlyMap<string, KafkaRoute>, delivery: LeasedDelivery): RoutedRecord {
     const route = routes.get(delivery.rule)
     if (!route) throw new Error(`rule "${delivery.rule}" does not feed sink "${name}"`)
-    return { writer: writerOf(route.topic), record: route.render(delivery) }
+    return route(delivery)
   }
 }
 
 const timedOut = failed('timeout', 'Kafka did not acknowledge the record before the attempt had to end')
 
 function renderingFailure(error: unknown): Failure {
-  return error instanceof ExpressionError ? failed('expression_error', `key: ${error.message}`) : internalFailure(error)
+  return error instanceof ExpressionError ? failed('expression_error', error.message) : internalFailure(error)
 }
 
 /** Ends with the work or at the signal, whichever is first. */

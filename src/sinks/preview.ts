@@ -4,10 +4,12 @@ import { targetsOf } from '../config/targets.ts'
 import { ExpressionError } from '../route/expression.ts'
 import { TemplateError } from '../route/template.ts'
 import type { FailureCode } from '../errors.ts'
-import { headersOf } from './http.ts'
+import { createConceal } from './conceal.ts'
 import { stringifyJson } from './deep-json.ts'
+import { headerSecrets } from './http-headers.ts'
+import { compileRequests } from './http-request.ts'
 import { compileRoutes } from './kafka-route.ts'
-import { lineOf } from './log.ts'
+import { compileLines } from './log.ts'
 import type { Rendering } from './sink.ts'
 import { compileMessages } from './slack-message.ts'
 import { compileColumns } from './table-columns.ts'
@@ -52,28 +54,42 @@ function rendererOf(name: string, sink: SinkConfig, { rules }: Config): Render {
     case 'kafka': {
       const routes = compileRoutes(name, sink, targetsOf(rules, name))
       return (delivery) => {
-        const { topic, render } = found(routes.get(delivery.rule), delivery)
-        const { key, value, headers } = render(delivery)
+        const { topic, record } = found(routes.get(delivery.rule), delivery)(delivery)
+        const { key, value, headers } = record
         return { topic, key, headers, value: jsonOrText(value) }
       }
     }
     case 'table': {
-      const columns = compileColumns(sink)
-      return ({ stored, resource }) => ({
-        table: sink.table,
-        row: Object.fromEntries(columns.map(({ column, read }) => [column, asJson(read(stored.event, resource))])),
-      })
+      const columns = compileColumns(sink, targetsOf(rules, name))
+      return (delivery) => {
+        const { stored, resource } = delivery
+        const row = found(columns.get(delivery.rule), delivery).map(({ column, read }) => [
+          column,
+          asJson(read(stored.event, resource)),
+        ])
+        return { table: sink.table, row: Object.fromEntries(row) }
+      }
     }
     case 'http': {
       const { origin, pathname } = new URL(sink.url)
-      return (delivery) => ({
-        url: `${origin}${pathname}`,
-        headers: headersOf(delivery),
-        body: jsonOrText(delivery.stored.body),
-      })
+      const targets = targetsOf(rules, name)
+      const requests = compileRequests(sink, targets)
+      const conceal = createConceal(headerSecrets(sink, targets))
+      return (delivery) => {
+        const { headers, body, secrets } = found(requests.get(delivery.rule), delivery)(delivery)
+        // What is recognizable first, so that the rest of such a value is seen.
+        const shown = (value: string) => createConceal(secrets)(conceal(value))
+        return {
+          url: `${origin}${pathname}`,
+          headers: Object.fromEntries(Object.entries(headers).map(([header, value]) => [header, shown(value)])),
+          body: jsonOrText(body),
+        }
+      }
     }
-    case 'log':
-      return (delivery) => ({ line: JSON.parse(lineOf(delivery)) })
+    case 'log': {
+      const lines = compileLines(sink, targetsOf(rules, name))
+      return (delivery) => ({ line: JSON.parse(found(lines.get(delivery.rule), delivery)(delivery)) })
+    }
     default:
       return sink satisfies never
   }

@@ -80,7 +80,8 @@ async function probeKafka(config: SinkConfigOf<'kafka'>, targets: readonly Targe
   const { kafka, saslCause, closeSockets } = createKafkaClient(config, log)
   const admin = kafka.admin({ retry: { ...quickRetry, retries: 1 } })
   const named = targets.length === 0 ? [config.topic] : targets.map(({ target }) => target.topic ?? config.topic)
-  const topics = [...new Set(named.filter((topic) => topic !== undefined))]
+  const topics = [...new Set(named.filter((topic) => typeof topic === 'string'))]
+  const others = named.some((topic) => typeof topic === 'object')
   const failures: string[] = []
   try {
     await within(connectMs, admin.connect(), `no connection in ${connectMs} ms`)
@@ -97,7 +98,9 @@ async function probeKafka(config: SinkConfigOf<'kafka'>, targets: readonly Targe
     await within(requestMs, admin.disconnect(), 'still busy').catch(() => undefined)
     closeSockets()
   }
-  return failures.length > 0 ? problem(failures.join('; ')) : fine(`Kafka has ${topics.join(', ')}`)
+  if (failures.length > 0) return problem(failures.join('; '))
+  const has = topics.length === 0 ? 'Kafka answers' : `Kafka has ${topics.join(', ')}`
+  return fine(others ? `${has}; topics that events say are not looked for` : has)
 }
 
 async function probeTable(name: string, config: SinkConfigOf<'table'>, relayUrl: string | undefined, log: Log): Promise<Finding> {

@@ -7,10 +7,11 @@ import { createPool, keptPlans, type Pool } from '../store/pool.ts'
 import type { LeasedDelivery, Outcome } from '../types.ts'
 import { withDeadline } from './deadline.ts'
 import { oneByOne } from './one-by-one.ts'
+import { compileSaid } from './retarget.ts'
 import { failed, type Sink } from './sink.ts'
 import { createSlackCaller } from './slack-call.ts'
 import { createJobMessages, type JobMessages } from './slack-jobs.ts'
-import { compileMessages, postArguments, type SlackContent } from './slack-message.ts'
+import { compileMessages, postArguments, type SlackContent, type SlackMessage } from './slack-message.ts'
 
 interface SlackSinkOptions {
   name: string
@@ -33,7 +34,7 @@ const statementTimeoutMs = 3_000
  * @throws RelayError `config_invalid` for a rule without a channel
  */
 export function createSlackSink({ name, config, targets, relayUrl, log }: SlackSinkOptions): Sink {
-  let messages = compileMessages(name, config, targets)
+  const said = compileSaid(targets, (all) => compileMessages(name, config, all))
   const call = createSlackCaller({ name, config, log })
   let pool: Pool | undefined
   let jobs: JobMessages | undefined
@@ -56,8 +57,7 @@ export function createSlackSink({ name, config, targets, relayUrl, log }: SlackS
     })
   }
 
-  async function attempt(delivery: LeasedDelivery, signal: AbortSignal): Promise<Outcome> {
-    const message = messages.get(delivery.rule)
+  async function attempt(message: SlackMessage | undefined, delivery: LeasedDelivery, signal: AbortSignal): Promise<Outcome> {
     if (message === undefined) return failed('internal', `rule ${delivery.rule} does not feed the sink ${name}`)
     let content: SlackContent
     try {
@@ -76,15 +76,14 @@ export function createSlackSink({ name, config, targets, relayUrl, log }: SlackS
 
   return {
     async start() {},
-    deliver: (batch, signal) =>
-      oneByOne(batch, signal, {
+    deliver(batch, signal) {
+      const messages = said.now()
+      return oneByOne(batch, signal, {
         laneOf: (delivery) => messages.get(delivery.rule)?.channel ?? '',
-        attempt: (delivery) => attempt(delivery, signal),
-      }),
-    retarget(changed) {
-      const compiled = compileMessages(name, config, changed)
-      return () => void (messages = compiled)
+        attempt: (delivery) => attempt(messages.get(delivery.rule), delivery, signal),
+      })
     },
+    retarget: said.retarget,
     close: async () => pool?.end(),
   }
 }

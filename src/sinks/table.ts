@@ -3,6 +3,7 @@
  * delivery's end are one transaction (exactly once); in another database the upsert is idempotent.
  */
 import type { SinkConfigOf } from '../config/schema.ts'
+import type { Target } from '../config/targets.ts'
 import { RelayError, messageOf } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { ExpressionError } from '../route/expression.ts'
@@ -11,8 +12,9 @@ import { int8Array, textArray, timestamptzArray } from '../store/binary-array.ts
 import { createPool, describeUrl, type Pool } from '../store/pool.ts'
 import { isBadRow, isUnavailable, retryConflicts, sqlState } from '../store/sqlstate.ts'
 import type { Failure, LeasedDelivery, Outcome } from '../types.ts'
+import { compileSaid } from './retarget.ts'
 import { failed, isRetryable, type Sink } from './sink.ts'
-import { compileColumns } from './table-columns.ts'
+import { compileColumns, type ColumnOfRule } from './table-columns.ts'
 import { shapeTable, type TableShape } from './table-shape.ts'
 import { upsertStatement } from './table-statement.ts'
 import { columnText } from './table-value.ts'
@@ -20,6 +22,8 @@ import { columnText } from './table-value.ts'
 export interface TableSinkOptions {
   name: string
   config: SinkConfigOf<'table'>
+  /** The rules that feed this sink, with what they say about it. */
+  targets: readonly Target[]
   /** The relay's own database, where `config.url` names no other. */
   relayUrl: string
   log: Log
@@ -37,6 +41,7 @@ interface Prepared {
   name: string
 }
 
+type Columns = ReadonlyMap<string, readonly ColumnOfRule[]>
 type Outcomes = Map<LeasedDelivery, Outcome>
 
 /** The table is not what it was when it was looked at: no table, column, index or type of that name, or another type. */
@@ -45,7 +50,7 @@ const changedStates = new Set(['42P01', '42703', '42P10', '42704', '42804', '428
 /** Waiting for a locked table costs its own deliveries only, and not for long: the delivery's schedule waits better. */
 const lockTimeoutMs = 2_000
 
-export function createTableSink({ name, config, relayUrl, log }: TableSinkOptions): Sink {
+export function createTableSink({ name, config, targets, relayUrl, log }: TableSinkOptions): Sink {
   const url = config.url ?? relayUrl
   const fenced = config.url === undefined
   const pool = createPool({
@@ -56,7 +61,7 @@ export function createTableSink({ name, config, relayUrl, log }: TableSinkOption
     lockTimeoutMs: Math.min(lockTimeoutMs, config.timeout),
     log,
   })
-  const expressions = compileColumns(config)
+  const said = compileSaid(targets, (all) => compileColumns(config, all))
   let prepared: Prepared | undefined
   let preparations = 0
 
@@ -67,8 +72,13 @@ export function createTableSink({ name, config, relayUrl, log }: TableSinkOption
     return prepared
   }
 
-  function readRow(delivery: LeasedDelivery, { columns }: TableShape): Row | Failure {
+  function readRow(
+    delivery: LeasedDelivery,
+    expressions: readonly ColumnOfRule[] | undefined,
+    { columns }: TableShape,
+  ): Row | Failure {
     const values: (string | null)[] = []
+    if (expressions === undefined) return failed('internal', `rule ${delivery.rule} does not feed the sink ${name}`)
     for (const [index, { column, isKey, read }] of expressions.entries()) {
       try {
         const value = columnText(read(delivery.stored.event, delivery.resource), columns[index]?.kind ?? 'scalar')
@@ -82,7 +92,12 @@ export function createTableSink({ name, config, relayUrl, log }: TableSinkOption
     return { delivery, values }
   }
 
-  async function write(batch: readonly LeasedDelivery[], outcomes: Outcomes, signal: AbortSignal): Promise<void> {
+  async function write(
+    batch: readonly LeasedDelivery[],
+    columns: Columns,
+    outcomes: Outcomes,
+    signal: AbortSignal,
+  ): Promise<void> {
     let table: Prepared
     try {
       table = await prepare()
@@ -92,7 +107,7 @@ export function createTableSink({ name, config, relayUrl, log }: TableSinkOption
     }
     const rows: Row[] = []
     for (const delivery of batch) {
-      const row = readRow(delivery, table.shape)
+      const row = readRow(delivery, columns.get(delivery.rule), table.shape)
       if ('status' in row) outcomes.set(delivery, row)
       else rows.push(row)
     }
@@ -175,16 +190,17 @@ export function createTableSink({ name, config, relayUrl, log }: TableSinkOption
     async deliver(batch, signal) {
       const outcomes: Outcomes = new Map()
       if (signal.aborted) return batch.map(givenUp)
-      await write(batch, outcomes, signal)
+      const columns = said.now()
+      await write(batch, columns, outcomes, signal)
       // Somebody changed the table: it is looked at again, and only what still does not fit counts.
       const changed = batch.filter((delivery) => isColumnMissing(outcomes.get(delivery)))
       if (changed.length > 0) {
         prepared = undefined
-        await write(changed, outcomes, signal)
+        await write(changed, columns, outcomes, signal)
       }
       return batch.map((delivery) => outcomes.get(delivery) ?? failed('internal', 'no outcome'))
     },
-    retarget: () => () => {},
+    retarget: said.retarget,
     close: () => pool.end(),
   }
 }

@@ -180,7 +180,12 @@ describe('the queue in front of the database', () => {
       readiness: async () => ({
         ready: true,
         checks: { database: { ok: true }, keys: {} },
-        detail: { config: { hash: '', since: '', reloads: { applied: 0, refused: 0 } }, unknown_deliveries: [], refusals: {} },
+        detail: {
+          config: { hash: '', since: '', reloads: { applied: 0, refused: 0 } },
+          unknown_deliveries: [],
+          paused_sinks: [],
+          refusals: {},
+        },
       }),
       draining: () => false,
       countRefusal() {},

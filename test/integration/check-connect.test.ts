@@ -172,4 +172,11 @@ kafkaSuite('check --connect', (kafka) => {
       expect(said(ran, 'sink bad')).toContain(`topic "${missing}" does not exist`)
     }
   })
+
+  test('passes over topics that only events can tell', async () => {
+    const brokers = `['${kafka().brokers.join(',')}']`
+    const ran = await checked({ stream: `{ type: kafka, brokers: ${brokers}, topic: { value: event.source } }` })
+    expect(ran.code).toBe(0)
+    expect(said(ran, 'sink stream')).toMatch(/^ok .*Kafka answers; topics that events say are not looked for/)
+  })
 })

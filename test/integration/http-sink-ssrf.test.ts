@@ -8,7 +8,7 @@ import { createHttpSink } from '../../src/sinks/http.ts'
 import type { Outcome } from '../../src/types.ts'
 import { leasedDelivery } from '../fixtures/deliveries.ts'
 import { silent } from '../setup/accepted.ts'
-import { sinkConfig } from '../sinks/config.ts'
+import { sinkConfig, targetsOf } from '../sinks/config.ts'
 import { accept, answerWith, startReceiver, type Receiver } from '../sinks/receiver.ts'
 
 const outside: ResolvedAddress = { address: '3ffe::1', family: 6 }
@@ -28,7 +28,13 @@ afterEach(async () => {
 
 function sinkTo(url: string, { lookup, allow = false }: { lookup?: Lookup; allow?: boolean } = {}) {
   const config = sinkConfig('http', { url, allow_private: allow, timeout: '500ms' })
-  const sink = createHttpSink({ name: 'forward', config, log: silent, ...(lookup ? { lookup } : {}) })
+  const sink = createHttpSink({
+    name: 'forward',
+    config,
+    targets: targetsOf('forward'),
+    log: silent,
+    ...(lookup ? { lookup } : {}),
+  })
   sinks.push(sink)
   return async (): Promise<Outcome | undefined> => (await sink.deliver([leasedDelivery()], never))[0]
 }

@@ -2,12 +2,15 @@ import { PassThrough } from 'node:stream'
 import { pino } from 'pino'
 import { Webhook } from 'standardwebhooks'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import type { HeaderText } from '../../src/config/headers.ts'
 import { RelayError } from '../../src/errors.ts'
+import { readJob } from '../../src/gemini/job-resource.ts'
 import type { Lookup } from '../../src/sinks/http-address.ts'
 import { createHttpSink } from '../../src/sinks/http.ts'
+import type { LeasedDelivery } from '../../src/types.ts'
 import { leasedDelivery } from '../fixtures/deliveries.ts'
-import { sinkConfig } from '../sinks/config.ts'
-import { sinkConformance } from '../sinks/conformance.ts'
+import { sinkConfig, targetsOf } from '../sinks/config.ts'
+import { sinkConformance, type SinkUnderTest } from '../sinks/conformance.ts'
 import { accept, answerWith, startReceiver, type Receiver } from '../sinks/receiver.ts'
 
 const secret = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw'
@@ -16,44 +19,55 @@ const never = new AbortController().signal
 
 interface Odd {
   config?: Record<string, unknown>
+  /** By rule what it says of the sink. */
+  rules?: Record<string, Record<string, unknown>>
   lookup?: Lookup
   now?: () => number
   log?: typeof silent
 }
 
-function sinkTo(url: string, { config = {}, log = silent, ...odd }: Odd = {}) {
+function sinkTo(url: string, { config = {}, rules, log = silent, ...odd }: Odd = {}) {
   return createHttpSink({
     name: 'forward',
     config: sinkConfig('http', { url, allow_private: true, timeout: '20s', ...config }),
+    targets: targetsOf('forward', rules),
     log,
     ...odd,
   })
 }
 
-sinkConformance('http', {
-  async make() {
-    const receiver = await startReceiver()
-    const seen: string[] = []
-    const take = () => {
-      receiver.respond((response, request) => {
-        seen.push(String(request.headers['webhook-id']))
-        accept(response, request)
-      })
-    }
-    take()
-    return {
-      sink: sinkTo(`http://127.0.0.1:${receiver.port}/hook`),
-      delivery: (n) => leasedDelivery({ id: String(n), event: { webhook_id: `msg_${n}` } }),
-      received: async () => seen.map((identity) => ({ identity })),
-      failRetryably: () => receiver.respond(answerWith(500)),
-      failPermanently: () => receiver.respond(answerWith(422, {}, 'no such job')),
-      stall: () => receiver.respond(() => {}),
-      limit: (ms) => receiver.respond(answerWith(429, { 'retry-after': String(ms / 1_000) })),
-      recover: take,
-      dispose: () => receiver.close(),
-    }
-  },
+const shaping = { value: { job: 'event.subject', state: 'event.type' }, headers: { 'X-Job': '{{ event.subject }}' } }
+
+describe.each([
+  ['as received', {}],
+  ['shaped', shaping],
+])('%s', (_, config) => {
+  sinkConformance('http', { make: () => underTest(config) })
 })
+
+/** A sink with a receiver behind it that does as it is told. */
+async function underTest(config: Record<string, unknown>): Promise<SinkUnderTest> {
+  const receiver = await startReceiver()
+  const seen: string[] = []
+  const take = () => {
+    receiver.respond((response, request) => {
+      seen.push(String(request.headers['webhook-id']))
+      accept(response, request)
+    })
+  }
+  take()
+  return {
+    sink: sinkTo(`http://127.0.0.1:${receiver.port}/hook`, { config }),
+    delivery: (n) => leasedDelivery({ id: String(n), event: { webhook_id: `msg_${n}` } }),
+    received: async () => seen.map((identity) => ({ identity })),
+    failRetryably: () => receiver.respond(answerWith(500)),
+    failPermanently: () => receiver.respond(answerWith(422, {}, 'no such job')),
+    stall: () => receiver.respond(() => {}),
+    limit: (ms) => receiver.respond(answerWith(429, { 'retry-after': String(ms / 1_000) })),
+    recover: take,
+    dispose: () => receiver.close(),
+  }
+}
 
 describe('the http sink', () => {
   let receiver: Receiver
@@ -151,6 +165,153 @@ describe('the http sink', () => {
       await sink.close()
       expect(receiver.requests[0]?.headers.authorization).toBe(`Basic ${Buffer.from('someone:hunter2').toString('base64')}`)
       expect(JSON.stringify(outcomes)).not.toMatch(/someone|hunter2/)
+    })
+  })
+
+  describe('a value', () => {
+    const event = { subject: 'batches/é', data: { n: 1 } }
+
+    async function send(config: Record<string, unknown>, rules?: Record<string, Record<string, unknown>>, rule = 'everything') {
+      const sink = sinkTo(base, { config, ...(rules && { rules }) })
+      const [outcome] = await sink.deliver([leasedDelivery({ rule, event: { webhook_id: 'msg_1', ...event } })], never)
+      await sink.close()
+      return { outcome, request: receiver.requests[0] }
+    }
+
+    test.each([
+      ['an expression', '{"job": event.subject, "state": "done", "n": 9007199254740993}'],
+      ['a map', { job: 'event.subject', state: "'done'", n: '9007199254740993' }],
+    ])('written as %s is the body, as JSON', async (_, value) => {
+      const { request } = await send({ value })
+      expect(request?.body.toString()).toBe('{"job":"batches/é","state":"done","n":"9007199254740993"}')
+      expect(request?.headers).toMatchObject({
+        'content-type': 'application/json',
+        'content-length': String(request?.body.length),
+        'webhook-id': 'msg_1',
+      })
+    })
+
+    test('is what the signature is made over: the standardwebhooks package takes it, and not the event', async () => {
+      const { request } = await send({ secret, value: { job: 'event.subject' } })
+      const headers = Object.fromEntries(
+        ['webhook-id', 'webhook-timestamp', 'webhook-signature'].map((name) => [name, String(request?.headers[name])]),
+      )
+      expect(new Webhook(secret).verify(String(request?.body), headers)).toEqual({ job: 'batches/é' })
+      expect(() => new Webhook(secret).verify('{}', headers)).toThrow('No matching signature')
+    })
+
+    test('of a rule takes the place of that of the sink', async () => {
+      const rules = { everything: {}, own: { value: ['event.type'] } }
+      expect((await send({ value: 'event.subject' }, rules, 'own')).request?.body.toString()).toBe('["batch.failed"]')
+    })
+
+    test('shows the job where it was fetched', async () => {
+      const sink = sinkTo(base, { config: { value: { state: 'event.resource.?state.orValue("unknown")' } } })
+      await sink.deliver([leasedDelivery({ resource: readJob('batch', {}) }), leasedDelivery()], never)
+      await sink.close()
+      expect(receiver.requests.map(({ body }) => body.toString())).toEqual(['{"state":null}', '{"state":"unknown"}'])
+    })
+
+    test.each([
+      ['lacks', { state: 'event.data.state' }, 'sink forward: value.state: '],
+      ['fails on', '1 / (event.data.n == 1.0 ? 0 : 1)', 'sink forward: value: '],
+    ])('that the event %s ends the delivery, and nothing is sent', async (_, value, message) => {
+      const { outcome, request } = await send({ value })
+      expect(outcome).toMatchObject({ code: 'expression_error', message: expect.stringContaining(message) })
+      expect(request).toBeUndefined()
+    })
+  })
+
+  describe('headers', () => {
+    /** As the loader makes it of a text with a variable in it. */
+    const secretText = (text: string, ...secrets: string[]) => ({ text, secrets })
+
+    function sinkWith(headers: Record<string, HeaderText>, rules?: Record<string, Record<string, unknown>>) {
+      const config = { ...sinkConfig('http', { url: base, allow_private: true }), headers }
+      return createHttpSink({ name: 'forward', config, targets: targetsOf('forward', rules), log: silent })
+    }
+
+    async function sent(odd: Odd, ...batch: LeasedDelivery[]) {
+      const sink = sinkTo(base, odd)
+      const outcomes = await sink.deliver(batch, never)
+      await sink.close()
+      return { outcomes, requests: receiver.requests.map(({ headers }) => headers) }
+    }
+
+    test('are added, as Liquid without escaping; content-type and user-agent may be said anew', async () => {
+      const headers = {
+        'X-Job': '{{ event.subject }} & <{{ event.type | upcase }}>',
+        'Content-Type': 'application/cloudevents+json',
+        'user-agent': 'jobs',
+        'x-latin': 'é',
+      }
+      const { requests } = await sent({ config: { headers } }, leasedDelivery({ event: { webhook_id: 'msg_1' } }))
+      expect(requests[0]).toMatchObject({
+        'x-job': 'batches/b1 & <BATCH.FAILED>',
+        'content-type': 'application/cloudevents+json',
+        'user-agent': 'jobs',
+        'x-latin': 'é',
+        'webhook-id': 'msg_1',
+      })
+    })
+
+    test('of a rule come over those of the sink, whatever their case; null takes one away', async () => {
+      const headers = { 'X-Team': 'all', 'X-Region': 'eu', 'x-kept': 'yes' }
+      const rules = { everything: {}, own: { headers: { 'x-team': 'mine', 'X-REGION': null, 'x-new': '{{ event.source }}' } } }
+      const { requests } = await sent({ config: { headers }, rules }, leasedDelivery(), leasedDelivery({ rule: 'own' }))
+      expect(requests[0]).toMatchObject({ 'x-team': 'all', 'x-region': 'eu', 'x-kept': 'yes' })
+      expect(requests[1]).toMatchObject({ 'x-team': 'mine', 'x-kept': 'yes', 'x-new': 'gemini' })
+      expect(requests[1]).not.toHaveProperty('x-region')
+    })
+
+    test('that show nothing are left out', async () => {
+      const { requests } = await sent({ config: { headers: { 'x-none': ' {{ event.data.nothing }}' } } }, leasedDelivery())
+      expect(requests[0]).not.toHaveProperty('x-none')
+    })
+
+    test.each(['a\r\nx-injected: 1', 'a\nb', 'a\rb', 'a\u0000b', 'a\u0007b', 'a\u007fb', '\u0141', '\ud83d\ude00', 'end\n'])(
+      'that would hold %j end the delivery, and nothing is sent',
+      async (subject) => {
+        const { outcomes, requests } = await sent(
+          { config: { headers: { 'x-job': '{{ event.subject }}' } } },
+          leasedDelivery({ event: { subject } }),
+          leasedDelivery(),
+        )
+        expect(outcomes).toEqual([
+          {
+            status: 'failed',
+            code: 'template_error',
+            message: 'sink forward: header x-job: a header holds one line of Latin-1: no line break, no other control character',
+          },
+          { status: 'delivered' },
+        ])
+        expect(requests).toHaveLength(1)
+      },
+    )
+
+    test('say in no message what came from a variable, as it is, in a word or made into another', async () => {
+      const sink = sinkWith({
+        authorization: secretText('Bearer t0ken-of-ours', 't0ken-of-ours'),
+        'x-basic': secretText('Basic {{ "me:pass" | base64_encode }}', 'pass'),
+        'x-plain': secretText('plain words'),
+      })
+      receiver.respond((response, { headers }) => response.writeHead(400).end(JSON.stringify(headers)))
+      const [outcome] = await sink.deliver([leasedDelivery({ event: { webhook_id: 'm' } })], never)
+      receiver.respond(answerWith(400, {}, `no t0ken-of-ours, no ${Buffer.from('me:pass').toString('base64')}, plain words`))
+      const [again] = await sink.deliver([leasedDelivery()], never)
+      await sink.close()
+      expect(JSON.stringify([outcome, again])).not.toMatch(/t0ken|bWU6cGFzcw/)
+      expect(again).toMatchObject({ message: expect.stringContaining('no [hidden], no [hidden], plain words') })
+    })
+
+    test('do not quote a text from a variable when it fails', async () => {
+      const failing = '{% for i in (1..90000000) %}hunter2{% endfor %}'
+      const sink = sinkWith({ 'x-a': secretText(failing, failing) })
+      const outcomes = await sink.deliver([leasedDelivery()], never)
+      await sink.close()
+      expect(outcomes).toMatchObject([{ code: 'template_error', message: expect.stringContaining('header x-a: ') }])
+      expect(JSON.stringify(outcomes)).not.toContain('hunter2')
+      expect(receiver.requests).toEqual([])
     })
   })
 

@@ -163,6 +163,61 @@ kafkaSuite('the kafka sink, read back by kcat', (kafka) => {
     expect(new Set(records.map(({ value }) => value)).size).toBe(1)
   })
 
+  test.each(['json', 'cloudevents'])('writes what `value` makes, in the format %s', async (format) => {
+    const topic = await newTopic(kafka())
+    const sink = openSink(
+      { brokers: kafka().brokers, topic, format, value: { job: 'event.subject', code: 'event.data.error_code' } },
+      { everything: {}, own: { value: 'event.type' } },
+    )
+    const batch = [
+      // No JSON, but what is made of it is.
+      leasedDelivery({ body: Buffer.from([0xff]), event: { webhook_id: 'a', subject: 'é' } }),
+      leasedDelivery({ event: { data: {} } }),
+      leasedDelivery({ rule: 'own' }),
+    ]
+    expect(await deliver(sink, ...batch)).toEqual([delivered, failedWith('expression_error', 'value.code: '), delivered])
+    const [shaped, own] = await readTopic(kafka(), topic)
+    const attributes = { ce_id: 'a', ce_type: 'batch.failed', ce_subject: 'é', ce_source: 'gemini' }
+    expect(shaped).toMatchObject({
+      key: 'é',
+      value: '{"job":"é","code":13}',
+      headers: { 'webhook-id': 'a', 'content-type': 'application/json', ...(format === 'cloudevents' && attributes) },
+    })
+    expect(own?.value).toBe('"batch.failed"')
+  })
+
+  test('writes to the topic that an expression gives, of the sink or of a rule', async () => {
+    const [first, second, third] = [await newTopic(kafka()), await newTopic(kafka()), await newTopic(kafka())]
+    const sink = openSink(
+      { brokers: kafka().brokers, topic: { value: 'event.data.topic' } },
+      { everything: {}, own: { topic: { value: 'event.user_metadata.topic' } }, plain: { topic: third } },
+    )
+    const batch = [
+      leasedDelivery({ event: { webhook_id: 'a', data: { topic: first } } }),
+      leasedDelivery({ event: { webhook_id: 'b', data: { topic: second } } }),
+      leasedDelivery({ rule: 'own', event: { webhook_id: 'c', user_metadata: { topic: first } } }),
+      leasedDelivery({ rule: 'plain', event: { webhook_id: 'd' } }),
+    ]
+    expect(await deliver(sink, ...batch)).toEqual(batch.map(() => delivered))
+    const ids = async (topic: string) => (await readTopic(kafka(), topic)).map(({ headers }) => headers['webhook-id'])
+    expect(await Promise.all([first, second, third].map(ids))).toEqual([['a', 'c'], ['b'], ['d']])
+  })
+
+  test('fails only the delivery whose topic is none, and says what it was', async () => {
+    const topic = await newTopic(kafka())
+    const sink = openSink({ brokers: kafka().brokers, topic: { value: 'event.data.topic' } })
+    const named = (name: unknown) => leasedDelivery({ event: { data: { topic: name } } })
+    const lacking = leasedDelivery({ event: { data: {} } })
+    expect(await deliver(sink, named('a b'), named(null), named('x'.repeat(5_000)), lacking, named(topic))).toEqual([
+      failedWith('expression_error', 'topic: "a b" is no topic: expected a topic name'),
+      failedWith('expression_error', 'topic: null is no topic'),
+      failedWith('expression_error', 'xxx… is no topic'),
+      failedWith('expression_error', 'topic: No such key'),
+      delivered,
+    ])
+    expect(await readTopic(kafka(), topic)).toHaveLength(1)
+  })
+
   test('fails only the delivery whose key cannot be evaluated', async () => {
     const topic = await newTopic(kafka())
     const sink = openSink({ brokers: kafka().brokers, topic, key: 'int(event.subject)' })

@@ -1,9 +1,11 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { Writable } from 'node:stream'
+import { pino } from 'pino'
 import { describe, expect, test } from 'vitest'
 import { createLogSink } from '../../src/sinks/log.ts'
 import { leasedDelivery } from '../fixtures/deliveries.ts'
+import { sinkConfig, targetsOf } from '../sinks/config.ts'
 import { sinkConformance } from '../sinks/conformance.ts'
 
 const never = new AbortController().signal
@@ -52,13 +54,18 @@ class Output extends Writable {
   }
 }
 
+function sinkInto(write: Writable, config: Record<string, unknown> = {}, rules?: Record<string, Record<string, unknown>>) {
+  const log = pino({ level: 'silent' })
+  return createLogSink({ name: 'trace', config: sinkConfig('log', config), targets: targetsOf('trace', rules), log, write })
+}
+
 sinkConformance('log', {
   neverLimits: 'an output has no rate',
   neverRefuses: 'an output takes every line',
   async make() {
     const output = new Output()
     return {
-      sink: createLogSink({ name: 'trace', write: output }),
+      sink: sinkInto(output),
       delivery: (n) => leasedDelivery({ id: String(n), sink: 'trace', event: { webhook_id: `msg_${n}` } }),
       received: async () => output.lines().map((line) => ({ identity: JSON.stringify(line) })),
       failRetryably: () => {
@@ -86,7 +93,7 @@ describe('the log sink', () => {
       replay: 1,
       event: { webhook_id: 'msg_1', data: { text: 'a\nb' } },
     })
-    await createLogSink({ name: 'trace', write: output }).deliver([delivery], never)
+    await sinkInto(output).deliver([delivery], never)
     expect(output.lines()).toEqual([
       {
         webhook_id: 'msg_1',
@@ -102,6 +109,29 @@ describe('the log sink', () => {
     ])
   })
 
+  test('writes what `value` makes in place of the event, and that of the rule before that of the sink', async () => {
+    const output = new Output()
+    const value = { job: 'event.subject', code: 'event.data.error_code' }
+    const sink = sinkInto(output, { value }, { everything: {}, own: { value: 'event.webhook_id' } })
+    const batch = [leasedDelivery(), leasedDelivery({ rule: 'own', event: { webhook_id: 'msg_1' } })]
+    expect(await sink.deliver(batch, never)).toEqual([{ status: 'delivered' }, { status: 'delivered' }])
+    const [first, second] = output.lines()
+    expect(first).toMatchObject({ rule: 'everything', value: { job: 'batches/b1', code: 13 } })
+    expect(first).not.toHaveProperty('event')
+    expect(second).toMatchObject({ rule: 'own', value: 'msg_1' })
+  })
+
+  test('ends a delivery whose value the event lacks, and writes the others', async () => {
+    const output = new Output()
+    const sink = sinkInto(output, { value: { code: 'event.data.error_code' } })
+    const outcomes = await sink.deliver([leasedDelivery({ event: { data: {} } }), leasedDelivery()], never)
+    expect(outcomes).toMatchObject([
+      { code: 'expression_error', message: expect.stringContaining('sink trace: value.code: ') },
+      { status: 'delivered' },
+    ])
+    expect(output.lines()).toHaveLength(1)
+  })
+
   test('writes an event that is nested deeper than the stack', async () => {
     const depth = 100_000
     const data: unknown = JSON.parse(`${'[{"a":'.repeat(depth)}"ö\\ud800"${'},1]'.repeat(depth)}`)
@@ -110,10 +140,7 @@ describe('the log sink', () => {
       leasedDelivery({ event: { data, user_metadata: { z: 1, list: [], none: null, map: {} } }, body: 'deep' }),
       leasedDelivery(),
     ]
-    expect(await createLogSink({ name: 'trace', write: output }).deliver(batch, never)).toEqual([
-      { status: 'delivered' },
-      { status: 'delivered' },
-    ])
+    expect(await sinkInto(output).deliver(batch, never)).toEqual([{ status: 'delivered' }, { status: 'delivered' }])
     expect(output.lines()).toHaveLength(2)
     expect(output.text).toContain(`"data":${'[{"a":'.repeat(depth)}"ö\\ud800"${'},1]'.repeat(depth)},`)
     expect(output.text).toContain('"user_metadata":{"z":1,"list":[],"none":null,"map":{}}')
@@ -121,7 +148,7 @@ describe('the log sink', () => {
 
   test('keeps no more lines in memory while nobody reads, however often it is tried', async () => {
     const output = new Output()
-    const sink = createLogSink({ name: 'trace', write: output })
+    const sink = sinkInto(output)
     output.stop()
     for (let attempt = 0; attempt < 5; attempt++) {
       expect(await sink.deliver([leasedDelivery()], AbortSignal.timeout(20))).toMatchObject([{ code: 'timeout' }])
@@ -134,7 +161,7 @@ describe('the log sink', () => {
 
   test('survives a reader that goes away', async () => {
     const reader = spawn('cat', { stdio: ['pipe', 'ignore', 'ignore'] })
-    const sink = createLogSink({ name: 'trace', write: reader.stdin })
+    const sink = sinkInto(reader.stdin)
     await sink.start()
     expect(await sink.deliver([leasedDelivery()], never)).toEqual([{ status: 'delivered' }])
     reader.kill('SIGKILL')
@@ -148,7 +175,7 @@ describe('the log sink', () => {
 
   test('hears of a broken output itself, so that the process does not', async () => {
     const output = new Writable({ write: (_chunk, _encoding, callback) => callback(new Error('write EPIPE')) })
-    const sink = createLogSink({ name: 'trace', write: output })
+    const sink = sinkInto(output)
     await sink.start()
     const [outcome] = await sink.deliver([leasedDelivery()], never)
     expect(outcome).toMatchObject({ code: 'unavailable', message: expect.stringContaining('write EPIPE') })

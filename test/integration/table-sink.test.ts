@@ -8,7 +8,7 @@ import { silent, startAcceptor, type TestAcceptor } from '../setup/accepted.ts'
 import { createTestDatabase, type TestDatabase } from '../setup/database.ts'
 import { envelope, eventually, type Sent } from '../setup/sender.ts'
 import { makeSingleRows } from '../setup/single-rows.ts'
-import { sinkConfig } from '../sinks/config.ts'
+import { sinkConfig, targetsOf } from '../sinks/config.ts'
 import { sinkConformance, type SinkUnderTest } from '../sinks/conformance.ts'
 
 const never = new AbortController().signal
@@ -17,9 +17,11 @@ interface OddSink {
   name?: string
   relayUrl: string
   config?: Record<string, unknown>
+  /** By rule what it says of the sink. */
+  rules?: Record<string, Record<string, unknown>>
 }
 
-function tableSink({ name = 'jobs', relayUrl, config = {} }: OddSink): Sink {
+function tableSink({ name = 'jobs', relayUrl, config = {}, rules = { all: {} } }: OddSink): Sink {
   return createTableSink({
     name,
     config: sinkConfig('table', {
@@ -30,6 +32,7 @@ function tableSink({ name = 'jobs', relayUrl, config = {} }: OddSink): Sink {
       columns: { id: 'event.subject', type: 'event.type' },
       ...config,
     }),
+    targets: targetsOf(name, rules),
     relayUrl,
     log: silent,
   })
@@ -96,8 +99,8 @@ describe('the table sink', () => {
   })
 
   /** Started, on the relay's own database. */
-  async function started(config: Record<string, unknown> = {}): Promise<Sink> {
-    const sink = tableSink({ relayUrl: database.url, config })
+  async function started(config: Record<string, unknown> = {}, rules?: OddSink['rules']): Promise<Sink> {
+    const sink = tableSink({ relayUrl: database.url, config, ...(rules && { rules }) })
     sinks.push(sink)
     await sink.start()
     return sink
@@ -158,6 +161,57 @@ describe('the table sink', () => {
     if (!(error instanceof RelayError)) throw new Error(`not a RelayError: ${String(error)}`)
     return error
   }
+
+  describe('a rule with columns of its own', () => {
+    const config = {
+      columns: {
+        id: 'event.subject',
+        at: { type: 'timestamptz', value: 'event.timestamp' },
+        note: 'event.type',
+        n: { type: 'int', value: '1' },
+      },
+    }
+    const rules = {
+      all: {},
+      own: { columns: { note: '"own: " + event.type', n: 'event.data.n' } },
+      keyed: { columns: { id: '"job " + event.subject' } },
+    }
+
+    function ofRules(names: readonly string[], deliveries: readonly LeasedDelivery[]): LeasedDelivery[] {
+      return deliveries.map((delivery, n) => ({ ...delivery, rule: names[n] ?? 'all' }))
+    }
+
+    it('fills the columns of the sink by them, in one batch and one statement with others', async () => {
+      const sink = await started(config, rules)
+      const body = (id: string, n?: number) => envelope('batch.failed', { id, ...(n === undefined ? {} : { n }) })
+      const sent = [{ body: body('a') }, { body: body('b', 7) }, { body: body('c') }, { body: body('d') }]
+      const batch = ofRules(['all', 'own', 'keyed', 'own'], await acceptAll(...sent))
+      const recorded = { status: 'recorded' }
+      expect(await sink.deliver(batch, never)).toEqual([
+        recorded,
+        recorded,
+        recorded,
+        { status: 'failed', code: 'expression_error', message: expect.stringContaining('column n: ') },
+      ])
+      expect((await rows()).map(({ id, note, n }) => ({ id, note, n }))).toEqual([
+        { id: 'a', note: 'batch.failed', n: 1 },
+        { id: 'b', note: 'own: batch.failed', n: 7 },
+        { id: 'job c', note: 'batch.failed', n: 1 },
+      ])
+      const { rows: ended } = await db.query<{ rule: string }>(
+        'select rule from gemini_relay.delivery_rows where id = any ($1) order by id',
+        [batch.map(({ id }) => id)],
+      )
+      expect(ended.map(({ rule }) => rule)).toEqual(['all', 'own', 'keyed'])
+    })
+
+    it('writes the row of another rule where both give the same key: the newest event stays', async () => {
+      const sink = await started(config, rules)
+      const sent = [2, 3].map((n) => ({ body: envelope('batch.failed', { id: 'a', n }) }))
+      await sink.deliver(ofRules(['all', 'own'], await acceptAll(...sent)), never)
+      expect((await rows()).map(({ id, n }) => ({ id, n }))).toEqual([{ id: 'a', n: 3 }])
+    })
+  })
 
   describe('with create: true', () => {
     const columns = {

@@ -16,9 +16,9 @@ export interface Forwarding {
    * Starts a relay, one of any number; all are stopped after the test.
    *
    * @param sink of the http sink `forward`, in YAML
-   * @param more further sinks; rules other than `all`, which feeds `forward`
+   * @param more further sinks; rules other than `all`, which feeds `forward`; an address other than the receiver's own; variables
    */
-  start(sink?: string, more?: { sinks?: string; rules?: string }): Promise<TestRelay>
+  start(sink?: string, more?: { sinks?: string; rules?: string; url?: string; env?: Record<string, string> }): Promise<TestRelay>
   /** What the receiver saw: webhook-ids in order. */
   seen(): string[]
   /** Every delivery, oldest first. */
@@ -81,19 +81,19 @@ export function useForwarding(): Forwarding {
     receiver: () => receiver,
     deliveries,
     seen: () => receiver.requests.map(({ headers }) => String(headers['webhook-id'])),
-    async start(sink = '', { sinks = '', rules = '- { name: all, to: [forward] }' } = {}) {
+    async start(sink = '', { sinks = '', rules = '- { name: all, to: [forward] }', url, env = {} } = {}) {
       const relay = await startRelay({
         yaml: `
 server: { host: 127.0.0.1, port: 0 }
 database: { url: "\${DATABASE_URL}" }
 sources: { gemini: { path: /hook, static: { secrets: ["\${SECRET}"] } } }
 sinks:
-  forward: { type: http, url: "http://127.0.0.1:${receiver.port}/", allow_private: true, ${sink} }
+  forward: { type: http, url: "${url ?? `http://127.0.0.1:${receiver.port}/`}", allow_private: true, ${sink} }
 ${sinks}
 rules:
   ${rules}
 `,
-        env: { DATABASE_URL: database.url, SECRET: secret },
+        env: { DATABASE_URL: database.url, SECRET: secret, ...env },
       })
       relays.push(relay)
       return relay

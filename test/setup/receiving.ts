@@ -39,7 +39,12 @@ export async function startReceiving(options: ReceivingOptions): Promise<Receivi
     readiness: async () => ({
       ready: true,
       checks: { database: { ok: true }, keys: {} },
-      detail: { config: { hash: '', since: '', reloads: { applied: 0, refused: 0 } }, unknown_deliveries: [], refusals: {} },
+      detail: {
+        config: { hash: '', since: '', reloads: { applied: 0, refused: 0 } },
+        unknown_deliveries: [],
+        paused_sinks: [],
+        refusals: {},
+      },
     }),
     draining: () => false,
     countRefusal: (code) => refusals.set(code, (refusals.get(code) ?? 0) + 1),

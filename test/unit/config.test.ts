@@ -536,7 +536,8 @@ describe('the Gemini side', () => {
     const rule = (sink: string, enrich: string) =>
       `sources: {}\nsinks: { s: ${sink} }\nrules: [{ name: a, to: [{ sink: s, ¶enrich: ${enrich} }] }]`
     const slack = '{ type: slack, token: t, channel: C012 }'
-    expect(issuesAtMarks(rule('{ type: log }', 'gemini'))).toEqual(['a sink of type log takes no `enrich` from a rule'])
+    const log = '{ type: log, value: event.resource }'
+    expect(load(rule(log, 'gemini').replace('¶', '')).config.rules[0]?.to[0]).toMatchObject({ enrich: { from: 'gemini' } })
     for (const [written, read] of [
       ['gemini', { from: 'gemini', unavailable: 'wait' }],
       ['{ from: gemini, unavailable: without }', { from: 'gemini', unavailable: 'without' }],
@@ -580,13 +581,6 @@ rules:
 describe('what a later version will have is said to be missing rather than misspelt', () => {
   test.each(['admin: { port: 1 }'])('%s', (line) => {
     expect(issuesAtMarks(`sources: {}\n¶${line}`)).toEqual([`\`${line.split(':')[0]}\` is not in this version`])
-  })
-
-  test.each(['value', 'headers'])('%s, of a sink or in a rule', (key) => {
-    expect(issuesAtMarks(`sources: {}\nsinks: { t: { type: log, ¶${key}: x } }`)).toEqual([`\`${key}\` is not in this version`])
-    expect(issuesAtMarks(withRules(`  - { name: a, to: [{ sink: trace, ¶${key}: x }] }`))).toEqual([
-      `\`${key}\` is not in this version`,
-    ])
   })
 })
 

@@ -1,5 +1,6 @@
 import { beforeEach, afterEach, expect, it } from 'vitest'
 import { createLane, type Lane } from '../../src/deliver/lane.ts'
+import { givenBack } from '../../src/deliver/verdict.ts'
 import { createLimits } from '../../src/deliver/limits.ts'
 import type { Failure, LeasedDelivery, Outcome } from '../../src/types.ts'
 import { failed } from '../../src/sinks/sink.ts'
@@ -20,11 +21,18 @@ let everyClaim: Claim[]
 let attempted: string[]
 let answer: () => Outcome
 let lane: Lane
+let paused: boolean
+/** Deliveries that went back to where they stood. */
+let given: string[]
+let toldGone: number
 
 beforeEach(async () => {
   claims = []
   everyClaim = []
   attempted = []
+  paused = false
+  given = []
+  toldGone = 0
   answer = () => ({ status: 'delivered' })
   const config = sinkConfig('http', { url: 'http://127.0.0.1/', concurrency: 2 })
   lane = createLane({
@@ -42,7 +50,14 @@ beforeEach(async () => {
       retarget: () => () => {},
       async close() {},
     },
-    outcomes: { async write() {}, drop() {}, stop() {}, async idle() {} },
+    outcomes: {
+      async write({ id }, end) {
+        if (end === givenBack) given.push(id)
+      },
+      drop() {},
+      stop() {},
+      async idle() {},
+    },
     claim: (limit) =>
       new Promise((resolve) => {
         const claim: Claim = { limit, find: (...deliveries) => resolve({ deliveries, more: deliveries.length === limit }) }
@@ -51,6 +66,8 @@ beforeEach(async () => {
       }),
     overloaded() {},
     othersDue() {},
+    paused: () => paused,
+    gone: () => void toldGone++,
     log: silent,
   })
   lane.start()
@@ -123,6 +140,36 @@ it('takes new ones again in the end, though every claim is overtaken by another 
   }
   expect(rounds).toBeGreaterThan(3)
   expect(rounds).toBeLessThan(20)
+})
+
+it('claims, takes and attempts nothing while its sink is paused, gives back what it holds, and goes on when it is woken', async () => {
+  const claim = await nextClaim()
+  paused = true
+  claim.find(leasedDelivery({ id: 'held' }))
+  await settled()
+  expect(lane.reserve()).toBe(false)
+  lane.overflowed()
+  lane.wake()
+  await settled()
+  expect([attempted, given, claims]).toEqual([[], ['held'], []])
+
+  paused = false
+  lane.wake()
+  ;(await nextClaim()).find(leasedDelivery({ id: 'held' }))
+  await settled()
+  expect(attempted).toEqual(['held'])
+})
+
+it('tells who knows of pauses that its sink wants no more, and takes that for no sign of how it does', async () => {
+  await nothingLeft()
+  for (let n = 0; n < 20; n++) {
+    answer = () => failed('gone', 'no more')
+    expect(lane.reserve()).toBe(true)
+    lane.push([leasedDelivery()])
+    await settled()
+  }
+  expect(toldGone).toBe(20)
+  expect(lane.reserve()).toBe(true)
 })
 
 it('takes nothing new before what waited for the end of a pause', async () => {

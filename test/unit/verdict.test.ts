@@ -17,7 +17,7 @@ it.each(codes.filter((code) => !failureRetryable[code]))('%s ends the delivery, 
   })
 })
 
-it.each(codes.filter((code) => failureRetryable[code] && code !== 'rate_limited' && code !== 'resource_unavailable'))(
+it.each(codes.filter((code) => failureRetryable[code] && !['rate_limited', 'gone', 'resource_unavailable'].includes(code)))(
   '%s is tried again by the schedule',
   (code) => {
     expect(failureEnd(failed(code, 'why'), 3, retry(), 0)).toEqual({
@@ -60,7 +60,17 @@ describe('with a limit of attempts', () => {
   })
 
   it('a refusal is no exhaustion', () => {
-    expect(failureEnd(failed('gone', 'why'), 3, retry({ attempts: 3 }), 0)).toMatchObject({ state: 'dead', code: 'gone' })
+    expect(failureEnd(failed('rejected', 'why'), 3, retry({ attempts: 3 }), 0)).toMatchObject({ state: 'dead', code: 'rejected' })
+  })
+
+  it('a sink that wants no more costs no attempt, and the delivery keeps its place', () => {
+    expect(failureEnd(failed('gone', 'why'), 99, retry({ attempts: 1 }), 0)).toEqual({
+      state: 'pending',
+      delayMs: null,
+      attempted: false,
+      code: 'gone',
+      message: 'why',
+    })
   })
 
   it('being told to wait is no attempt, however often', () => {

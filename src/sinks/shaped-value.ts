@@ -1,0 +1,30 @@
+/** What `value` makes of a delivery, in place of the event as it was received. */
+import type { Target } from '../config/targets.ts'
+import { compileValueTree, type ValueTree } from '../route/value-tree.ts'
+import { stringifyJson } from './deep-json.ts'
+import type { Rendering } from './sink.ts'
+
+/**
+ * The JSON of a delivery.
+ *
+ * @throws ExpressionError
+ */
+export type RenderValue = (delivery: Rendering) => unknown
+
+/** By rule; one that says no `value` means the sink's. Undefined: the event goes out as it is. */
+export function compileValues(
+  { value }: { value?: ValueTree | undefined },
+  targets: readonly Target[],
+): Map<string, RenderValue | undefined> {
+  return new Map(targets.map(({ rule, target }) => [rule, compileRendering(target.value ?? value)]))
+}
+
+function compileRendering(tree: ValueTree | undefined): RenderValue | undefined {
+  if (tree === undefined) return undefined
+  const evaluate = compileValueTree(tree, 'value')
+  return ({ stored, resource }) => evaluate(stored.event, resource)
+}
+
+export function jsonBytes(value: unknown): Buffer {
+  return Buffer.from(stringifyJson(value))
+}
