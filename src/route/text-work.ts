@@ -1,0 +1,62 @@
+/**
+ * What rendering a text may cost. The thread that renders is the one that accepts events, so that a text which goes on for
+ * ever would stop the relay. Work is counted rather than timed: a text that ends on one machine ends on all of them,
+ * however busy they are, and one that was only made to wait is never taken for one that does not end.
+ */
+import { Context, type Liquid, type Scope } from 'liquidjs'
+
+/** A step is about 12 ns: a character that a filter looks at. All of them are 25 ms. */
+export const maxSteps = 2_000_000
+
+/** Of a tag, an output or a stretch of words, before what it does itself. */
+const stepsPerPart = 20
+
+/** Longer than any number. */
+const longestNumber = 64
+
+/** The library counts characters and members of lists, and says when it comes by: all of it becomes steps. */
+export class BoundedContext extends Context {
+  readonly #engine: Liquid
+
+  constructor(engine: Liquid, scope: object, limiters?: Pick<Context, 'memoryLimit'>) {
+    super(scope, engine.options, { sync: true, memoryLimit: maxSteps }, { liquid: engine, ...limiters })
+    this.#engine = engine
+    this.renderLimit.check = () => this.memoryLimit.use(stepsPerPart)
+  }
+
+  override spawn(scope: object = {}): Context {
+    return new BoundedContext(this.#engine, scope, { memoryLimit: this.memoryLimit })
+  }
+
+  override readProperty(from: Scope, key: Parameters<Context['readProperty']>[1]): unknown {
+    // Written out first, to look for a field of that name.
+    if (Array.isArray(key)) return undefined
+    // All names of an object are listed to count them.
+    if (key === 'size' && !Array.isArray(from)) this.memoryLimit.use(2 * weightOf(from))
+    return super.readProperty(from, key)
+  }
+}
+
+const weights = new WeakMap<object, number>()
+
+/**
+ * How long a value is when it is written out: characters, and three for everything else. Lists that filters made can hold
+ * one list many times over, which is why none is weighed twice.
+ */
+export function weightOf(value: unknown): number {
+  if (typeof value === 'string') return value.length
+  if (typeof value !== 'object' || value === null) return 3
+  const known = weights.get(value)
+  if (known !== undefined) return known
+  let weight = 3
+  if (Array.isArray(value)) for (const member of value) weight += weightOf(member)
+  else for (const [key, member] of Object.entries(value)) weight += key.length + weightOf(member)
+  weights.set(value, weight)
+  return weight
+}
+
+/** @throws TypeError for what takes long to read as a number or a name */
+export function short(value: unknown): unknown {
+  if (typeof value === 'string' ? value.length <= longestNumber : typeof value !== 'object' || value === null) return value
+  throw new TypeError('expected a number or a short text, not a list, an object or a long text')
+}
