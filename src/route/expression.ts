@@ -8,6 +8,8 @@ import { Environment, EvaluationError, Optional, ParseError, TypeError as CelTyp
 import { messageOf } from '../errors.ts'
 import type { JobResource, RelayEvent } from '../types.ts'
 import { unboundedPart } from './bounds.ts'
+import { exactSizes, roughSizes, type Size, type Sizes } from './event-size.ts'
+import { maxSteps, workOf } from './expression-work.ts'
 import { eventFields, eventFieldTypes, resourceField, resourceTooLate } from './fields.ts'
 import { missesField } from './missing.ts'
 import { suggestion } from './nearest.ts'
@@ -17,7 +19,8 @@ import { tooDeep, viewOf } from './view.ts'
 /**
  * - `syntax`, `unknown_name`, `type`: it does not compile (`type` also: a condition gave no boolean).
  * - `missing`: this event lacks a field, an index or an optional value.
- * - `limit`: the expression, or this event's data, is larger than is evaluated, or its cost could be; see bounds.ts.
+ * - `limit`: the expression, or this event's data, is larger than is evaluated, or it would take too long; see bounds.ts and
+ *   expression-work.ts.
  * - `evaluation`: anything else that goes wrong with this event: a division by zero, a comparison of unlike types.
  */
 export type ExpressionErrorCode = 'syntax' | 'unknown_name' | 'type' | 'missing' | 'limit' | 'evaluation'
@@ -93,8 +96,12 @@ function compile(source: string, environment: Environment): { evaluate: Evaluate
     refuse(parsed.ast)
     const { error, type } = parsed.check()
     if (error !== undefined) throw error instanceof CelTypeError ? uncheckable(error, source) : classified(error)
+    const checkWork = workCheck(parsed.ast)
     return {
-      evaluate: (event, resource = null): unknown => withoutTraces(() => parsed({ event: viewOf(event, resource) })),
+      evaluate(event, resource = null): unknown {
+        checkWork(event, resource)
+        return withoutTraces(() => parsed({ event: viewOf(event, resource) }))
+      },
       type: type ?? 'dyn',
       ast: parsed.ast,
     }
@@ -117,6 +124,37 @@ function refuse(ast: ASTNode): void {
   if (unbounded !== undefined) throw new ExpressionError('limit', unbounded.message, unbounded.node.start)
   const bare = bareTypeName(ast)
   if (bare !== undefined) throw unknownName(bare.name, bare.node.start)
+}
+
+/** For each character of what comes out: it is made JSON. */
+const stepsOut = 2
+
+const stepsShown = maxSteps.toLocaleString('en-US')
+
+/** An event of 1 KiB: what takes too long for it is no use. */
+const small: Size = { members: 100, weight: 1_024 }
+/** One beyond any limit. */
+const huge: Size = { members: 1e9, weight: 1e9 }
+
+/**
+ * @throws ExpressionError of the code `limit` when evaluating takes too long for any event; so does the function it
+ *   returns, before anything is evaluated, when it takes too long for this one
+ */
+function workCheck(ast: ASTNode): (event: RelayEvent, resource: JobResource | null) => void {
+  const tooLong = (sizes: Sizes) => {
+    const { steps, size } = workOf(ast, sizes)
+    return steps + stepsOut * size.weight > maxSteps
+  }
+  if (tooLong(() => small)) {
+    const message = `even with a small event this takes more than the ${stepsShown} steps that an expression has`
+    throw new ExpressionError('limit', message, ast.start)
+  }
+  // Most expressions take no longer for a longer event.
+  if (!tooLong(() => huge)) return () => {}
+  return (event, resource) => {
+    if (tooLong(roughSizes(event, resource)) && tooLong(exactSizes(event, resource)))
+      throw new ExpressionError('limit', `with this event the expression takes more than the ${stepsShown} steps that it has`)
+  }
 }
 
 function guarded<T>(work: () => T): T {
