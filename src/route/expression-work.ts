@@ -7,9 +7,6 @@ import { callOf, childrenOf, loopOf } from './ast.ts'
 import { callWork } from './call-work.ts'
 import type { Size, Sizes } from './event-size.ts'
 
-/** A step is about 12 ns, as in text-work.ts: a character that is looked at. All of them are 25 ms. */
-export const maxSteps = 2_000_000
-
 /** What a part takes, and how large its value can be. */
 export interface Work {
   steps: number

@@ -9,10 +9,11 @@ import { messageOf } from '../errors.ts'
 import type { JobResource, RelayEvent } from '../types.ts'
 import { unboundedPart } from './bounds.ts'
 import { exactSizes, roughSizes, type Size, type Sizes } from './event-size.ts'
-import { maxSteps, workOf } from './expression-work.ts'
+import { workOf } from './expression-work.ts'
 import { eventFields, eventFieldTypes, resourceField, resourceTooLate } from './fields.ts'
 import { missesField } from './missing.ts'
 import { suggestion } from './nearest.ts'
+import { maxSteps, maxStepsShown, StepsError } from './steps.ts'
 import { bareTypeName } from './type-names.ts'
 import { tooDeep, viewOf } from './view.ts'
 
@@ -92,6 +93,8 @@ export function parseExpression(source: string): ASTNode {
 
 function compile(source: string, environment: Environment): { evaluate: Evaluate; type: string; ast: ASTNode } {
   return guarded(() => {
+    if (source.length > maxLength)
+      throw new ExpressionError('limit', `an expression has ${maxLength.toLocaleString('en-US')} characters at most`, maxLength)
     const parsed = environment.parse(source)
     refuse(parsed.ast)
     const { error, type } = parsed.check()
@@ -126,10 +129,11 @@ function refuse(ast: ASTNode): void {
   if (bare !== undefined) throw unknownName(bare.name, bare.node.start)
 }
 
+/** Nobody writes a longer one by hand, and parsing one takes 50 ns a character. */
+const maxLength = 20_000
+
 /** For each character of what comes out: it is made JSON. */
 const stepsOut = 2
-
-const stepsShown = maxSteps.toLocaleString('en-US')
 
 /** An event of 1 KiB: what takes too long for it is no use. */
 const small: Size = { members: 100, weight: 1_024 }
@@ -146,14 +150,14 @@ function workCheck(ast: ASTNode): (event: RelayEvent, resource: JobResource | nu
     return steps + stepsOut * size.weight > maxSteps
   }
   if (tooLong(() => small)) {
-    const message = `even with a small event this takes more than the ${stepsShown} steps that an expression has`
+    const message = `even with a small event this takes more than the ${maxStepsShown} steps that an expression has`
     throw new ExpressionError('limit', message, ast.start)
   }
   // Most expressions take no longer for a longer event.
   if (!tooLong(() => huge)) return () => {}
   return (event, resource) => {
     if (tooLong(roughSizes(event, resource)) && tooLong(exactSizes(event, resource)))
-      throw new ExpressionError('limit', `with this event the expression takes more than the ${stepsShown} steps that it has`)
+      throw new ExpressionError('limit', new StepsError('the expression').message)
   }
 }
 

@@ -4,9 +4,10 @@ import { messageOf } from '../errors.ts'
 import type { JobResource, RelayEvent } from '../types.ts'
 import { eventFields, resourceField } from './fields.ts'
 import { suggestion } from './nearest.ts'
+import { StepsError } from './steps.ts'
 import { boundedOperators, boundFilters, withoutFilters } from './text-filters.ts'
 import { boundParts } from './text-parts.ts'
-import { BoundedContext, maxSteps, weightOf } from './text-work.ts'
+import { BoundedContext, weightOf } from './text-work.ts'
 
 export interface TextOptions {
   /**
@@ -56,25 +57,40 @@ export type Render<T> = (event: RelayEvent, resource?: JobResource | null) => T
  * @throws TemplateError when it does not compile; so does the function it returns, when it fails on an event
  */
 export function compileText(source: string, options: TextOptions): Render<string> {
-  const engine = engines[options.escape]
+  const render = rendering(source, options)
+  return (event, resource) => render(event, resource)
+}
+
+/**
+ * Compiles every string inside a value (blocks of a message, say); its shape, keys and other scalars stay as they are. All
+ * of them share the steps of one text.
+ */
+export function compileTextTree(value: unknown, options: TextOptions): Render<unknown> {
+  const render = treeRendering(value, options)
+  return (event, resource) => render(event, resource, new BoundedContext(engines[options.escape], {}))
+}
+
+type Rendering<T> = (event: RelayEvent, resource: JobResource | null | undefined, steps?: BoundedContext) => T
+
+function rendering(source: string, { escape }: TextOptions): Rendering<string> {
+  const engine = engines[escape]
   const template = parse(engine, source)
-  return (event, resource) =>
+  return (event, resource, steps) =>
     guarded(() => {
       const scope = { event: resource ? { ...event, resource } : event }
-      return String(engine.renderSync(template, new BoundedContext(engine, scope)))
+      return String(engine.renderSync(template, new BoundedContext(engine, scope, steps)))
     })
 }
 
-/** Compiles every string inside a value (blocks of a message, say); its shape, keys and other scalars stay as they are. */
-export function compileTextTree(value: unknown, options: TextOptions): Render<unknown> {
-  if (typeof value === 'string') return compileText(value, options)
+function treeRendering(value: unknown, options: TextOptions): Rendering<unknown> {
+  if (typeof value === 'string') return rendering(value, options)
   if (Array.isArray(value)) {
-    const items = value.map((item) => compileTextTree(item, options))
-    return (event, resource) => items.map((render) => render(event, resource))
+    const items = value.map((item) => treeRendering(item, options))
+    return (...given) => items.map((render) => render(...given))
   }
   if (typeof value !== 'object' || value === null) return () => value
-  const entries = Object.entries(value).map(([key, child]) => [key, compileTextTree(child, options)] as const)
-  return (event, resource) => Object.fromEntries(entries.map(([key, render]) => [key, render(event, resource)]))
+  const entries = Object.entries(value).map(([key, child]) => [key, treeRendering(child, options)] as const)
+  return (...given) => Object.fromEntries(entries.map(([key, render]) => [key, render(...given)]))
 }
 
 function parse(engine: Liquid, source: string): Template[] {
@@ -154,8 +170,7 @@ function guarded<T>(work: () => T): T {
 /** The library appends its own notion of the place to the message; ours is in `line` and `column`. */
 function plainMessage(error: unknown): string {
   const message = messageOf(error).replace(/(, file:[^,]*)?, line:\d+, col:\d+$/, '')
-  if (message === 'memory alloc limit exceeded')
-    return `with this event the text takes more than the ${counted(maxSteps)} steps that it has`
+  if (message === 'memory alloc limit exceeded') return new StepsError('the text').message
   const filter = /^undefined filter: (\w+)$/.exec(message)?.[1]
   if (filter === undefined) return message
   const removed = withoutFilters.get(filter)

@@ -1,12 +1,6 @@
-/**
- * What rendering a text may cost. The thread that renders is the one that accepts events, so that a text which goes on for
- * ever would stop the relay. Work is counted rather than timed: a text that ends on one machine ends on all of them,
- * however busy they are, and one that was only made to wait is never taken for one that does not end.
- */
+/** Counts what rendering a text takes: see steps.ts. */
 import { Context, type Liquid, type Scope } from 'liquidjs'
-
-/** A step is about 12 ns: a character that a filter looks at. All of them are 25 ms. */
-export const maxSteps = 2_000_000
+import { maxSteps } from './steps.ts'
 
 /** Of a tag, an output or a stretch of words, before what it does itself. */
 const stepsPerPart = 20
@@ -18,14 +12,20 @@ const longestNumber = 64
 export class BoundedContext extends Context {
   readonly #engine: Liquid
 
-  constructor(engine: Liquid, scope: object, limiters?: Pick<Context, 'memoryLimit'>) {
-    super(scope, engine.options, { sync: true, memoryLimit: maxSteps }, { liquid: engine, ...limiters })
+  /** @param shared whose steps this one uses up too */
+  constructor(engine: Liquid, scope: object, shared?: BoundedContext) {
+    super(
+      scope,
+      engine.options,
+      { sync: true, memoryLimit: maxSteps },
+      { liquid: engine, ...(shared && { memoryLimit: shared.memoryLimit }) },
+    )
     this.#engine = engine
     this.renderLimit.check = () => this.memoryLimit.use(stepsPerPart)
   }
 
   override spawn(scope: object = {}): Context {
-    return new BoundedContext(this.#engine, scope, { memoryLimit: this.memoryLimit })
+    return new BoundedContext(this.#engine, scope, this)
   }
 
   override readProperty(from: Scope, key: Parameters<Context['readProperty']>[1]): unknown {
