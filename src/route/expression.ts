@@ -60,7 +60,11 @@ const unknownNameCodes = new Set(['no_such_key', 'unknown_variable'])
  */
 export function compileValue(source: string): Evaluate {
   const { evaluate } = compile(source, values)
-  return (event, resource) => guarded(() => toJson(evaluate(event, resource)))
+  return (event, resource) =>
+    guarded(() => {
+      const value = evaluate(event, resource)
+      return isJson(value) ? value : toJson(value)
+    })
 }
 
 /**
@@ -201,6 +205,13 @@ function unknownName(name: string, offset: number | undefined, cause?: { cause: 
   const hint = eventFields.includes(name) ? `, did you mean \`event.${name}\`?` : suggestion(name, ['event'])
   const message = `unknown name \`${name}\`${hint === '' ? ': the only variable is `event`' : hint}`
   return new ExpressionError('unknown_name', message, offset, cause)
+}
+
+/** What was in the event needs no second copy. */
+function isJson(value: unknown): boolean {
+  if (typeof value !== 'object') return value !== tooDeep && value !== undefined && typeof value !== 'bigint'
+  if (value === null) return true
+  return Array.isArray(value) ? value.every(isJson) : isPlain(value) && Object.values(value).every(isJson)
 }
 
 function toJson(value: unknown): unknown {

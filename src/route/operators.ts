@@ -29,7 +29,7 @@ export interface Test {
 const stepsPerTest = 1
 
 /** An address is parsed twice: 1 µs, 17 µs of IPv6. */
-const stepsPerAddress = { ipv4: 80, ipv6: 1_500 }
+const stepsPerAddress = { ipv4: 100, ipv6: 2_000 }
 
 /** Why an operator is none, or can never match. */
 export class OperatorError extends Error {}

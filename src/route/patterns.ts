@@ -30,7 +30,7 @@ export type Json = Readonly<Record<string, unknown>>
 type Test = (value: unknown) => boolean
 
 /** In steps of steps.ts: to look for a field in a map. */
-const stepsPerField = 2
+const stepsPerField = 3
 
 export function fieldsTest({ fields, either }: Fields, steps: Steps): (map: Json) => boolean {
   const tests = fields.map(({ name, node }) => ({ name, test: nodeTest(node, steps) }))
