@@ -6,7 +6,7 @@ import type { Work } from './expression-work.ts'
 const one: Size = { members: 1, weight: 3 }
 
 /** Steps that are the same for every value. */
-const fixed: Readonly<Record<string, number>> = { timestamp: 110, int: 20, uint: 20, bool: 5, getDayOfYear: 60, has: 10, type: 5 }
+const fixed: Readonly<Record<string, number>> = { timestamp: 80, int: 20, uint: 20, bool: 5, getDayOfYear: 60, has: 10, type: 5 }
 
 /** Those of a value that is given on. */
 const passing = new Set(['orValue', 'or', 'value', 'hasValue', 'optional', 'of', 'none', 'dyn', 'optMap'])

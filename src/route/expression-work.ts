@@ -20,7 +20,7 @@ const one: Size = { members: 1, weight: 3 }
 const stepsPerNode = 2
 
 /** Taking the next item. */
-const stepsPerItem = 6
+const stepsPerItem = 4
 /** Making an error, which `all` and `exists` keep until another item decides: 2 µs. */
 const stepsPerFault = 160
 const keepsFaults = new Set(['all', 'exists'])

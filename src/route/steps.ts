@@ -4,8 +4,11 @@
  * with all of them, however busy they are, and nothing is ended because it was made to wait.
  */
 
-/** A step is about 12 ns: a character that is looked at. All of them are 25 ms. */
-export const maxSteps = 2_000_000
+/**
+ * A step is 10 to 12 ns: a character that is looked at. All of them are 15 to 20 ms, and two or three times as much the first
+ * time, before any of it is compiled.
+ */
+export const maxSteps = 1_500_000
 
 export const maxStepsShown = maxSteps.toLocaleString('en-US')
 

@@ -39,7 +39,7 @@ interface Position {
 const maxLength = 50_000
 
 /** Of that in tags and outputs. Reading them is most of what a template takes when it is loaded: 10 µs a character, the first time. */
-const maxCodeLength = 6_000
+const maxCodeLength = 5_000
 
 /** Escaping looks at each character three times. */
 const stepsPerCharacterOut = 2

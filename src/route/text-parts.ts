@@ -14,8 +14,8 @@ import {
 import { short, weightOf } from './text-work.ts'
 
 /** In steps, see text-work.ts: of what is evaluated, whatever comes out of it. */
-const stepsPerPart = 100
-const stepsPerToken = 30
+const stepsPerPart = 85
+const stepsPerToken = 25
 /** Of a range, beside the one that the library counts. */
 const stepsPerNumber = 2
 
@@ -124,7 +124,8 @@ function* valueTokens(token: Token): Generator<Token> {
 
 /** @returns line and column, 1-based, of an offset */
 function placesIn(source: string): (offset: number) => [line: number, column: number] {
-  const starts = [0, ...Array.from(source.matchAll(/\n/g), ({ index }) => index + 1)]
+  const starts = [0]
+  for (let at = source.indexOf('\n'); at !== -1; at = source.indexOf('\n', at + 1)) starts.push(at + 1)
   return (offset) => {
     let [low, high] = [0, starts.length]
     while (high - low > 1) {

@@ -3,7 +3,7 @@ import { Context, type Liquid, type Scope } from 'liquidjs'
 import { maxSteps } from './steps.ts'
 
 /** Of a tag, an output or a stretch of words, before what it does itself. */
-const stepsPerPart = 20
+const stepsPerPart = 12
 
 /** Longer than any number. */
 const longestNumber = 64
@@ -37,21 +37,24 @@ export class BoundedContext extends Context {
   }
 }
 
-const weights = new WeakMap<object, number>()
+const weights = new WeakMap<readonly unknown[], number>()
 
 /**
  * How long a value is when it is written out: characters, and three for everything else. Lists that filters made can hold
- * one list many times over, which is why none is weighed twice.
+ * one list many times over, which is why no list is weighed twice.
  */
 export function weightOf(value: unknown): number {
   if (typeof value === 'string') return value.length
   if (typeof value !== 'object' || value === null) return 3
-  const known = weights.get(value)
+  if (Array.isArray(value)) return weightOfList(value)
+  return Object.entries(value).reduce((sum, [key, member]) => sum + key.length + weightOf(member), 3)
+}
+
+function weightOfList(list: readonly unknown[]): number {
+  const known = weights.get(list)
   if (known !== undefined) return known
-  let weight = 3
-  if (Array.isArray(value)) for (const member of value) weight += weightOf(member)
-  else for (const [key, member] of Object.entries(value)) weight += key.length + weightOf(member)
-  weights.set(value, weight)
+  const weight = list.reduce<number>((sum, member) => sum + weightOf(member), 3)
+  weights.set(list, weight)
   return weight
 }
 

@@ -42,7 +42,7 @@ describe('refused when it is loaded', () => {
 })
 
 const stopped = {
-  text: { name: 'TemplateError', message: expect.stringMatching(/2,000,000 steps|expected a number/), line: expect.any(Number) },
+  text: { name: 'TemplateError', message: expect.stringMatching(/1,500,000 steps|expected a number/), line: expect.any(Number) },
   value: { name: 'ExpressionError', code: 'limit' },
   pattern: { name: 'StepsError' },
 }
@@ -139,7 +139,7 @@ describe('a bound', () => {
         { name: 'all', to },
       ],
     })
-    const message = (subject: string) => `with this event ${subject} takes more than the 2,000,000 steps that it has`
+    const message = (subject: string) => `with this event ${subject} takes more than the 1,500,000 steps that it has`
     expect(plan.route(hostileEvent('numbers'))).toEqual([
       { rule: 'when', sink: 'jobs', dead: { code: 'condition_error', message: message('the pattern') } },
       { rule: 'if', sink: 'jobs', dead: { code: 'condition_error', message: message('the expression') } },
@@ -162,6 +162,6 @@ test('a configuration says where a rule goes beyond its bound', () => {
   const issues = error instanceof ConfigError ? error.issues : []
   expect(issues.map(({ line, message }) => [line, message])).toEqual([
     [5, expect.stringContaining('a pattern holds 2,000 fields and values at most')],
-    [6, expect.stringContaining('even with a small event this takes more than the 2,000,000 steps')],
+    [6, expect.stringContaining('even with a small event this takes more than the 1,500,000 steps')],
   ])
 })
