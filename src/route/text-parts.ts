@@ -64,7 +64,7 @@ function hasPlace(token: Token): boolean {
 /** A loop copies its list before it begins. */
 function stepsToList(list: unknown): number {
   if (Array.isArray(list)) return list.length / 2
-  return typeof list === 'object' && list !== null ? 3 * weightOf(list) : 0
+  return typeof list === 'object' && list !== null ? 5 * weightOf(list) : 0
 }
 
 /** What a loop is over; a range counts for itself. */

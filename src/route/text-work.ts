@@ -32,7 +32,7 @@ export class BoundedContext extends Context {
     // Written out first, to look for a field of that name.
     if (Array.isArray(key)) return undefined
     // All names of an object are listed to count them.
-    if (key === 'size' && !Array.isArray(from)) this.memoryLimit.use(2 * weightOf(from))
+    if (key === 'size' && !Array.isArray(from)) this.memoryLimit.use(4 * weightOf(from))
     return super.readProperty(from, key)
   }
 }
