@@ -1,5 +1,6 @@
 /** Counts what rendering a text takes: see steps.ts. */
 import { Context, type Liquid, type Scope } from 'liquidjs'
+import { isMap } from '../json-map.ts'
 import { maxSteps } from './steps.ts'
 
 /** Of a tag, an output or a stretch of words, before what it does itself. */
@@ -32,7 +33,7 @@ export class BoundedContext extends Context {
     // Written out first, to look for a field of that name.
     if (Array.isArray(key)) return undefined
     // All names of an object are listed to count them.
-    if (key === 'size' && !Array.isArray(from)) this.memoryLimit.use(4 * weightOf(from))
+    if (key === 'size' && isMap(from)) this.memoryLimit.use(4 * weightOf(from))
     return super.readProperty(from, key)
   }
 }

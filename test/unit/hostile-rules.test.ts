@@ -71,6 +71,10 @@ describe('what is ordinary goes on working', () => {
     expect(shown).toMatch(/^Quota exceeded for {2}&amp; retry later\.Quota.*\.\.\. Quota exceeded for &lt;model&gt;/)
   })
 
+  test('how long a text of 256 KiB is, several times', () => {
+    expect(text('{% for i in (1..9) %}{{ event.data.error_message.size }} {% endfor %}')).toMatch(/^(\d{6} ){9}$/)
+  })
+
   test('a Slack text of 40,000 characters, and a template of as many', () => {
     expect(text('{{ event.data.error_message | truncate: 40000 }}').length).toBeGreaterThan(40_000)
     expect(text(`${'x'.repeat(40_000)}{{ event.type }}`)).toHaveLength(40_012)
