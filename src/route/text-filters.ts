@@ -113,7 +113,8 @@ function bounded(name: string, filter: FilterImplOptions): FilterImplOptions {
 function stepsOf(name: string, value: unknown, args: readonly unknown[]): number {
   const { member = 0, character = 0, reads } = costs[name] ?? {}
   const members = Array.isArray(value) ? value.length : 1
-  let steps = stepsPerFilter + members * member
+  // A text may be read as a number, which the library does not count.
+  let steps = stepsPerFilter + members * member + [value, ...args].reduce<number>((sum, one) => sum + textSteps(one), 0)
   if (typeof value === 'string' || !ofLists.has(name)) steps += writtenOut(value) + lengthOf(value) * character
   else if (character > 0) steps += weightOf(value) * character
   if (!joining.has(name)) for (const one of args) steps += writtenOut(one) * members
