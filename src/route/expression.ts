@@ -8,16 +8,20 @@ import { Environment, EvaluationError, Optional, ParseError, TypeError as CelTyp
 import { messageOf } from '../errors.ts'
 import type { JobResource, RelayEvent } from '../types.ts'
 import { unboundedPart } from './bounds.ts'
+import { exactSizes, roughSizes, type Size, type Sizes } from './event-size.ts'
+import { workOf } from './expression-work.ts'
 import { eventFields, eventFieldTypes, resourceField, resourceTooLate } from './fields.ts'
 import { missesField } from './missing.ts'
 import { suggestion } from './nearest.ts'
+import { maxSteps, maxStepsShown, StepsError } from './steps.ts'
 import { bareTypeName } from './type-names.ts'
 import { tooDeep, viewOf } from './view.ts'
 
 /**
  * - `syntax`, `unknown_name`, `type`: it does not compile (`type` also: a condition gave no boolean).
  * - `missing`: this event lacks a field, an index or an optional value.
- * - `limit`: the expression, or this event's data, is larger than is evaluated, or its cost could be; see bounds.ts.
+ * - `limit`: the expression, or this event's data, is larger than is evaluated, or it would take too long; see bounds.ts and
+ *   expression-work.ts.
  * - `evaluation`: anything else that goes wrong with this event: a division by zero, a comparison of unlike types.
  */
 export type ExpressionErrorCode = 'syntax' | 'unknown_name' | 'type' | 'missing' | 'limit' | 'evaluation'
@@ -56,7 +60,11 @@ const unknownNameCodes = new Set(['no_such_key', 'unknown_variable'])
  */
 export function compileValue(source: string): Evaluate {
   const { evaluate } = compile(source, values)
-  return (event, resource) => guarded(() => toJson(evaluate(event, resource)))
+  return (event, resource) =>
+    guarded(() => {
+      const value = evaluate(event, resource)
+      return isJson(value) ? value : toJson(value)
+    })
 }
 
 /**
@@ -89,12 +97,18 @@ export function parseExpression(source: string): ASTNode {
 
 function compile(source: string, environment: Environment): { evaluate: Evaluate; type: string; ast: ASTNode } {
   return guarded(() => {
+    if (source.length > maxLength)
+      throw new ExpressionError('limit', `an expression has ${maxLength.toLocaleString('en-US')} characters at most`, maxLength)
     const parsed = environment.parse(source)
     refuse(parsed.ast)
     const { error, type } = parsed.check()
     if (error !== undefined) throw error instanceof CelTypeError ? uncheckable(error, source) : classified(error)
+    const checkWork = workCheck(parsed.ast)
     return {
-      evaluate: (event, resource = null): unknown => withoutTraces(() => parsed({ event: viewOf(event, resource) })),
+      evaluate(event, resource = null): unknown {
+        checkWork(event, resource)
+        return withoutTraces(() => parsed({ event: viewOf(event, resource) }))
+      },
       type: type ?? 'dyn',
       ast: parsed.ast,
     }
@@ -117,6 +131,38 @@ function refuse(ast: ASTNode): void {
   if (unbounded !== undefined) throw new ExpressionError('limit', unbounded.message, unbounded.node.start)
   const bare = bareTypeName(ast)
   if (bare !== undefined) throw unknownName(bare.name, bare.node.start)
+}
+
+/** Nobody writes a longer one by hand, and parsing one takes 50 ns a character. */
+const maxLength = 20_000
+
+/** For each character of what comes out: it is made JSON. */
+const stepsOut = 2
+
+/** An event of 1 KiB: what takes too long for it is no use. */
+const small: Size = { members: 100, weight: 1_024 }
+/** One beyond any limit. */
+const huge: Size = { members: 1e9, weight: 1e9 }
+
+/**
+ * @throws ExpressionError of the code `limit` when evaluating takes too long for any event; so does the function it
+ *   returns, before anything is evaluated, when it takes too long for this one
+ */
+function workCheck(ast: ASTNode): (event: RelayEvent, resource: JobResource | null) => void {
+  const tooLong = (sizes: Sizes) => {
+    const { steps, size } = workOf(ast, sizes)
+    return steps + stepsOut * size.weight > maxSteps
+  }
+  if (tooLong(() => small)) {
+    const message = `even with a small event this takes more than the ${maxStepsShown} steps that an expression has`
+    throw new ExpressionError('limit', message, ast.start)
+  }
+  // Most expressions take no longer for a longer event.
+  if (!tooLong(() => huge)) return () => {}
+  return (event, resource) => {
+    if (tooLong(roughSizes(event, resource)) && tooLong(exactSizes(event, resource)))
+      throw new ExpressionError('limit', new StepsError('the expression').message)
+  }
 }
 
 function guarded<T>(work: () => T): T {
@@ -159,6 +205,13 @@ function unknownName(name: string, offset: number | undefined, cause?: { cause: 
   const hint = eventFields.includes(name) ? `, did you mean \`event.${name}\`?` : suggestion(name, ['event'])
   const message = `unknown name \`${name}\`${hint === '' ? ': the only variable is `event`' : hint}`
   return new ExpressionError('unknown_name', message, offset, cause)
+}
+
+/** What was in the event needs no second copy. */
+function isJson(value: unknown): boolean {
+  if (typeof value !== 'object') return value !== tooDeep && value !== undefined && typeof value !== 'bigint'
+  if (value === null) return true
+  return Array.isArray(value) ? value.every(isJson) : isPlain(value) && Object.values(value).every(isJson)
 }
 
 function toJson(value: unknown): unknown {

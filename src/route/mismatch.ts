@@ -3,6 +3,10 @@ import type { Pattern, PatternNode } from '../config/schema.ts'
 import type { RelayEvent } from '../types.ts'
 import { readPattern, type Fields, type Node } from './pattern-tree.ts'
 import { fieldsTest, isObject, missing, nodeTest, nothing, type Json } from './patterns.ts'
+import { Steps } from './steps.ts'
+
+/** Whoever asks why waits for the answer. */
+const unlimited = new Steps('the pattern', Infinity)
 
 export interface Mismatch {
   /** `data.error.code`; of alternatives that all fail it ends in `$or`. */
@@ -24,9 +28,9 @@ export function explainPattern(pattern: Pattern): (event: RelayEvent) => Mismatc
 function mismatchOf({ fields, either }: Fields, map: Json, path: readonly string[]): Mismatch | undefined {
   for (const { name, node } of fields) {
     const held: unknown = Object.hasOwn(map, name) ? map[name] : missing
-    if (!nodeTest(node)(held)) return mismatchAt(node, held, [...path, name])
+    if (!nodeTest(node, unlimited)(held)) return mismatchAt(node, held, [...path, name])
   }
-  if (either === undefined || either.some((one) => fieldsTest(one)(map))) return undefined
+  if (either === undefined || either.some((one) => fieldsTest(one, unlimited)(map))) return undefined
   const alternatives = either.flatMap((one) => mismatchOf(one, map, path) ?? [])
   return { path: [...path, '$or'].join('.'), wanted: undefined, alternatives }
 }

@@ -3,8 +3,9 @@ import type { Pattern, PatternNode } from '../config/schema.ts'
 import type { RelayEvent } from '../types.ts'
 import { eventFields, isEventField, resourceField, resourceTooLate } from './fields.ts'
 import { suggestion } from './nearest.ts'
-import { OperatorError, readAlternative, type Alternative } from './operators.ts'
-import { piecesOf, wildcardTest } from './wildcard.ts'
+import { OperatorError, readAlternative, wildcard, type Alternative } from './operators.ts'
+import { tooLarge } from './pattern-size.ts'
+import { piecesOf } from './wildcard.ts'
 
 /** A pattern that no event can match, or that is none. */
 export class PatternError extends Error {
@@ -45,6 +46,8 @@ export const sameType: ReadonlyMap<string, string> = new Map([
 
 /** @throws PatternError with everything in it that is unknown or could never match */
 export function readPattern(pattern: Pattern): Fields {
+  const large = tooLarge(pattern)
+  if (large !== undefined) throw new PatternError([large])
   const faults: PatternFault[] = []
   const read = readFields(pattern, [], faults)
   if (faults.length > 0) throw new PatternError(faults)
@@ -110,8 +113,7 @@ function spelled(path: PatternFault['path'], alternative: Alternative): Alternat
   if (alternative.kind === 'test') return [{ ...alternative, matches: inBothSpellings(alternative) }]
   if (alternative.kind === 'exists' || typeof alternative.value !== 'string') return [alternative]
   if (alternative.value.includes('*')) {
-    const glob = wildcardTest(piecesOf(alternative.value, false))
-    return [{ kind: 'test', matches: (type) => typeof type === 'string' && glob(type), negative: false }]
+    return [wildcard(piecesOf(alternative.value, false))]
   }
   const other = sameType.get(alternative.value)
   return other === undefined ? [alternative] : [alternative, { kind: 'exact', value: other }]

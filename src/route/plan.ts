@@ -8,7 +8,7 @@ import { createRuleIndex } from './rule-index.ts'
 
 export type PlannedDelivery =
   | { readonly rule: string; readonly sink: string }
-  /** Born dead: the rule's condition failed on this event, so nobody knows whether it wanted it. */
+  /** Born dead: the rule's condition failed on this event, or its pattern took too long, so nobody knows whether it wanted it. */
   | { readonly rule: string; readonly sink: string; readonly dead: { code: 'condition_error'; message: string } }
 
 export interface PlannedRule {
@@ -60,9 +60,8 @@ function compileRule({ name, when, if: condition, to }: RuleConfig): CompiledRul
 }
 
 function deliveriesOf({ deliveries, matches, condition }: CompiledRule, event: RelayEvent): readonly PlannedDelivery[] {
-  if (!matches(event)) return []
   try {
-    return condition(event) ? deliveries : []
+    return matches(event) && condition(event) ? deliveries : []
   } catch (error) {
     const dead = { code: 'condition_error', message: messageOf(error) } as const
     return deliveries.map((delivery) => ({ ...delivery, dead }))

@@ -1,9 +1,13 @@
 /** Liquid over `event`, for texts that people read. */
-import { Drop, Liquid, LiquidError, Output, type Template } from 'liquidjs'
+import { Drop, Liquid, LiquidError, Output, Tokenizer, TypeGuards, type Context, type Template } from 'liquidjs'
 import { messageOf } from '../errors.ts'
 import type { JobResource, RelayEvent } from '../types.ts'
 import { eventFields, resourceField } from './fields.ts'
 import { suggestion } from './nearest.ts'
+import { StepsError } from './steps.ts'
+import { boundedOperators, boundFilters, withoutFilters } from './text-filters.ts'
+import { boundParts } from './text-parts.ts'
+import { BoundedContext, weightOf } from './text-work.ts'
 
 export interface TextOptions {
   /**
@@ -32,13 +36,15 @@ interface Position {
 }
 
 /** A Slack text holds 40,000 characters, a block far fewer; nobody writes a longer template by hand. */
-const parseLimit = 100_000
+const maxLength = 50_000
 
-/** In characters and list members that filters and output make: several times a body of the default limit. */
-const memoryLimit = 2_000_000
+/** Of that in tags and outputs. Reading them is most of what a template takes when it is loaded: 10 µs a character, the first time. */
+const maxCodeLength = 5_000
 
-/** Rendering takes microseconds, and it blocks the process: this only ends what memory does not bound, such as nested loops. */
-const renderLimitMs = 1_000
+/** Escaping looks at each character three times. */
+const stepsPerCharacterOut = 2
+
+const start: Position = { line: 1, column: 1 }
 
 const engines = { slack: createEngine(escapeForSlack), none: createEngine((text) => text) }
 
@@ -51,27 +57,45 @@ export type Render<T> = (event: RelayEvent, resource?: JobResource | null) => T
  * @throws TemplateError when it does not compile; so does the function it returns, when it fails on an event
  */
 export function compileText(source: string, options: TextOptions): Render<string> {
-  const engine = engines[options.escape]
-  const template = parse(engine, source)
-  return (event, resource) =>
-    guarded(() => String(engine.renderSync(template, { event: resource ? { ...event, resource } : event })))
+  const render = rendering(source, options)
+  return (event, resource) => render(event, resource)
 }
 
-/** Compiles every string inside a value (blocks of a message, say); its shape, keys and other scalars stay as they are. */
+/**
+ * Compiles every string inside a value (blocks of a message, say); its shape, keys and other scalars stay as they are. All
+ * of them share the steps of one text.
+ */
 export function compileTextTree(value: unknown, options: TextOptions): Render<unknown> {
-  if (typeof value === 'string') return compileText(value, options)
+  const render = treeRendering(value, options)
+  return (event, resource) => render(event, resource, new BoundedContext(engines[options.escape], {}))
+}
+
+type Rendering<T> = (event: RelayEvent, resource: JobResource | null | undefined, steps?: BoundedContext) => T
+
+function rendering(source: string, { escape }: TextOptions): Rendering<string> {
+  const engine = engines[escape]
+  const template = parse(engine, source)
+  return (event, resource, steps) =>
+    guarded(() => {
+      const scope = { event: resource ? { ...event, resource } : event }
+      return String(engine.renderSync(template, new BoundedContext(engine, scope, steps)))
+    })
+}
+
+function treeRendering(value: unknown, options: TextOptions): Rendering<unknown> {
+  if (typeof value === 'string') return rendering(value, options)
   if (Array.isArray(value)) {
-    const items = value.map((item) => compileTextTree(item, options))
-    return (event, resource) => items.map((render) => render(event, resource))
+    const items = value.map((item) => treeRendering(item, options))
+    return (...given) => items.map((render) => render(...given))
   }
   if (typeof value !== 'object' || value === null) return () => value
-  const entries = Object.entries(value).map(([key, child]) => [key, compileTextTree(child, options)] as const)
-  return (event, resource) => Object.fromEntries(entries.map(([key, render]) => [key, render(event, resource)]))
+  const entries = Object.entries(value).map(([key, child]) => [key, treeRendering(child, options)] as const)
+  return (...given) => Object.fromEntries(entries.map(([key, render]) => [key, render(...given)]))
 }
 
 function parse(engine: Liquid, source: string): Template[] {
   return guarded(() => {
-    const template = engine.parse(source)
+    const template = parseParts(engine, source)
     for (const [name, uses] of Object.entries(engine.analyzeSync(template, { partials: false }).globals)) {
       const at = uses[0]?.location
       const position = at === undefined ? undefined : { line: at.row, column: at.col }
@@ -86,6 +110,25 @@ function parse(engine: Liquid, source: string): Template[] {
   })
 }
 
+function parseParts(engine: Liquid, source: string): Template[] {
+  if (source.length > maxLength)
+    throw new TemplateError(`a text has ${counted(maxLength)} characters at most, this one ${counted(source.length)}`, start)
+  checkCode(engine, source)
+  const template = engine.parse(source)
+  boundParts(template, source)
+  return template
+}
+
+function checkCode(engine: Liquid, source: string): void {
+  let length = 0
+  for (const token of new Tokenizer(source).readTopLevelTokens(engine.options)) {
+    if (!TypeGuards.isHTMLToken(token)) length += token.size()
+    if (length <= maxCodeLength) continue
+    const [line = 1, column = 1] = token.getPosition()
+    throw new TemplateError(`a text has ${counted(maxCodeLength)} characters of tags and outputs at most`, { line, column })
+  }
+}
+
 /** A field of the event that a text shows or asks for. */
 export interface TextMention extends Position {
   /** After `event`, up to the first that is not written out. */
@@ -98,7 +141,7 @@ export interface TextMention extends Position {
 export function mentionsInText(source: string): TextMention[] {
   const engine = engines.none
   return guarded(() =>
-    engine.parse(source).flatMap((part) => {
+    parseParts(engine, source).flatMap((part) => {
       const bare = part instanceof Output && !part.value.filters.some(({ name }) => name === 'default')
       const { event = [] } = engine.analyzeSync([part], { partials: false }).globals
       return event.map(({ segments, location }) => {
@@ -127,8 +170,17 @@ function guarded<T>(work: () => T): T {
 /** The library appends its own notion of the place to the message; ours is in `line` and `column`. */
 function plainMessage(error: unknown): string {
   const message = messageOf(error).replace(/(, file:[^,]*)?, line:\d+, col:\d+$/, '')
+  if (message === 'memory alloc limit exceeded') return new StepsError('the text').message
   const filter = /^undefined filter: (\w+)$/.exec(message)?.[1]
-  return filter === undefined ? message : `${message}${suggestion(filter, Object.keys(engines.none.filters))}`
+  if (filter === undefined) return message
+  const removed = withoutFilters.get(filter)
+  return removed === undefined
+    ? `${message}${suggestion(filter, Object.keys(engines.none.filters))}`
+    : `\`${filter}\` is not in this version: ${removed}`
+}
+
+function counted(n: number): string {
+  return n.toLocaleString('en-US')
 }
 
 function positionOf(error: unknown): Position | undefined {
@@ -138,6 +190,10 @@ function positionOf(error: unknown): Position | undefined {
 }
 
 function createEngine(escape: (text: string) => string): Liquid {
+  function escapeOutput(this: { context: Context }, value: unknown): string {
+    this.context.memoryLimit.use(weightOf(value) * stepsPerCharacterOut)
+    return escape(textOf(value))
+  }
   const engine: Liquid = new Liquid({
     strictFilters: true,
     strictVariables: false,
@@ -145,14 +201,15 @@ function createEngine(escape: (text: string) => string): Liquid {
     // The same text on every machine.
     timezoneOffset: 0,
     locale: 'en-US',
-    parseLimit,
-    memoryLimit,
-    renderLimit: renderLimitMs,
+    operators: boundedOperators,
     // Nothing is ever read from disk: the tags that would are gone, and there is no template to find.
     templates: {},
-    outputEscape: (value: unknown) => escape(textOf(value)),
+    outputEscape: escapeOutput,
   })
+  boundFilters(engine)
   for (const tag of ['render', 'include', 'layout', 'block']) delete engine.tags[tag]
+  // A table of HTML is of no use in a message.
+  delete engine.tags['tablerow']
   return engine
 }
 

@@ -36,25 +36,27 @@ export function wildcardTest([head = '', ...rest]: readonly string[]): (text: st
 
 /** Knuth, Morris and Pratt: `indexOf` takes the product of both lengths for texts that were made for it. @returns the end, or -1 */
 function finderOf(piece: string): (text: string, from: number) => number {
-  const borders = bordersOf(piece)
+  const units = Uint16Array.from({ length: piece.length }, (_, n) => piece.charCodeAt(n))
+  const borders = bordersOf(units)
   return (text, from) => {
     let matched = 0
     for (let n = from; n < text.length; n++) {
-      while (matched > 0 && text[n] !== piece[matched]) matched = borders[matched - 1] ?? 0
-      if (text[n] === piece[matched]) matched += 1
-      if (matched === piece.length) return n + 1
+      const unit = text.charCodeAt(n)
+      while (matched > 0 && unit !== units[matched]) matched = borders[matched - 1] ?? 0
+      if (unit === units[matched]) matched += 1
+      if (matched === units.length) return n + 1
     }
     return -1
   }
 }
 
 /** For each length, the longest proper prefix that is a suffix too. */
-function bordersOf(piece: string): number[] {
-  const borders = [0]
-  for (let n = 1, length = 0; n < piece.length; n++) {
-    while (length > 0 && piece[n] !== piece[length]) length = borders[length - 1] ?? 0
-    if (piece[n] === piece[length]) length += 1
-    borders.push(length)
+function bordersOf(units: Uint16Array): Uint32Array {
+  const borders = new Uint32Array(units.length)
+  for (let n = 1, length = 0; n < units.length; n++) {
+    while (length > 0 && units[n] !== units[length]) length = borders[length - 1] ?? 0
+    if (units[n] === units[length]) length += 1
+    borders[n] = length
   }
   return borders
 }

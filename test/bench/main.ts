@@ -5,6 +5,7 @@ import { runAccept } from './accept.ts'
 import { createProbe, machine, type Bench, type Benchmark, type Table } from './bench.ts'
 import { runDrain } from './drain.ts'
 import { runGrowth } from './growth.ts'
+import { runHostile } from './hostile.ts'
 import { runMemory } from './memory.ts'
 import { runPath } from './path.ts'
 import { startPostgres } from './postgres.ts'
@@ -22,6 +23,7 @@ const benchmarks: readonly Benchmark[] = [
   { name: 'soak', about: 'ten minutes at full load: events a second and resident size, late beside early', run: runSoak },
   { name: 'start', about: 'seconds until the relay is ready', run: runStart },
   { name: 'rules', about: 'routing time of 1, 10, 100 and 1,000 rules', run: runRules },
+  { name: 'hostile', about: 'the longest that a hostile pattern, expression or text holds the thread', run: runHostile },
 ]
 
 interface Options {

@@ -195,8 +195,8 @@ describe('a compiled pattern', () => {
   })
 
   it('takes time linear in the text: where it were the product of both, this would not end in time', () => {
-    const x = 'a'.repeat(2_000_000)
-    for (const wildcard of [`*${'a'.repeat(20_000)}b*c`, `${'*a'.repeat(5_000)}*b`, `*${'ab'.repeat(10_000)}c*`])
+    const x = 'a'.repeat(250_000)
+    for (const wildcard of [`*${'a'.repeat(19_000)}b*c`, `${'*a'.repeat(5_000)}*b`, `*${'ab'.repeat(9_000)}c*`])
       expect(matches({ x: [{ wildcard }] }, { x })).toBe(false)
   })
 })

@@ -112,26 +112,38 @@ describe('a text that does not compile', () => {
     expect(errorOf(() => compileText(source, { escape: 'none' }))).toMatchObject({ line, column, message })
   })
 
-  test.each(['include', 'render', 'layout', 'block'])('is one that would read a file by {%% %s %%}', (tag) => {
-    expect(errorOf(() => compileText(`{% ${tag} 'package.json' %}`, { escape: 'none' })).message).toBe(`tag "${tag}" not found`)
+  test.each(['include', 'render', 'layout', 'block', 'tablerow'])(
+    'is one with a tag that texts do not have: {%% %s %%}',
+    (tag) => {
+      expect(errorOf(() => compileText(`{% ${tag} 'package.json' %}`, { escape: 'none' })).message).toBe(`tag "${tag}" not found`)
+    },
+  )
+
+  test('is one of more than fifty thousand characters, or of five thousand in tags', () => {
+    expect(errorOf(() => compileText('x'.repeat(50_001), { escape: 'none' }))).toMatchObject({
+      line: 1,
+      column: 1,
+      message: 'a text has 50,000 characters at most, this one 50,001',
+    })
+    expect(errorOf(() => compileText(`a\n${'{{ 1 }}'.repeat(715)}`, { escape: 'none' }))).toMatchObject({
+      line: 2,
+      column: 4_999,
+      message: 'a text has 5,000 characters of tags and outputs at most',
+    })
   })
 
-  test('is one of more than a hundred thousand characters', () => {
-    expect(errorOf(() => compileText('x'.repeat(100_001), { escape: 'none' })).message).toContain('limit')
+  test('is one with a filter that texts do not have, and it says why', () => {
+    expect(errorOf(() => compileText('{{ event.data.l | sample }}', { escape: 'none' })).message).toMatch(/^`sample` is not in/)
   })
 })
 
-describe('a text that would never end', () => {
-  test('is ended by the memory it would take', () => {
-    expect(errorOf(() => slack('{% for i in (1..100000000) %}x{% endfor %}')).message).toBe('memory alloc limit exceeded')
-  })
-
-  test('is ended after a second where it takes no memory', () => {
-    const nested =
-      '{% for a in event.data.l %}{% for b in event.data.l %}{% for c in event.data.l %}x{% endfor %}{% endfor %}{% endfor %}'
-    const l = Array.from({ length: 500 }, (_, index) => index)
-    expect(errorOf(() => slack(nested, { l })).message).toBe('template render limit exceeded')
-  })
+test('a text that would never end is ended, and says where it was', () => {
+  const message = 'with this event the text takes more than the 1,500,000 steps that it has'
+  expect(errorOf(() => slack('{% for i in (1..100000000) %}x{% endfor %}'))).toMatchObject({ message, line: 1, column: 1 })
+  const nested =
+    '{% for a in event.data.l %}\n{% for b in event.data.l %}{% for c in event.data.l %}x{% endfor %}{% endfor %}{% endfor %}'
+  const l = Array.from({ length: 500 }, (_, index) => index)
+  expect(errorOf(() => slack(nested, { l })).message).toBe(message)
 })
 
 test('data nested too deeply fails the text and nothing else', () => {
