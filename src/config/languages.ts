@@ -3,6 +3,7 @@ import { compileCondition, compileValue, ExpressionError } from '../route/expres
 import { PatternError } from '../route/pattern-tree.ts'
 import { compilePattern } from '../route/patterns.ts'
 import { compileText, TemplateError } from '../route/template.ts'
+import { compileValueTree } from '../route/value-tree.ts'
 import { labelOf, type Fault, type Path } from './issues.ts'
 import { at, isMap, listOf, mapsIn, targetsOf, textsUnder, type RawMap } from './raw.ts'
 import { patternSchema } from './schema.ts'
@@ -36,10 +37,19 @@ function sinkFaults(map: RawMap, path: Path): Fault[] {
 
 /** An expression, or a map or list of them. The schema has seen to one that is empty; not to those inside. */
 function valueFaults(value: unknown, path: Path): Fault[] {
-  return textsUnder(value, path).flatMap(({ text, path: where }) => {
+  const texts = textsUnder(value, path)
+  const each = texts.flatMap(({ text, path: where }) => {
     if (text !== '' || where.length === path.length) return expressionFaults(text, where, compileValue)
     return [{ path: where, message: `\`${labelOf(where)}\`: must not be empty: an empty text is \`"''"\`` }]
   })
+  // Each may be small enough, and all together not.
+  if (each.length > 0 || typeof value === 'string') return each
+  return compileFaults(path, () =>
+    compileValueTree(
+      texts.map(({ text }) => text),
+      'value',
+    ),
+  )
 }
 
 function columnFaults(columns: unknown, path: Path): Fault[] {
@@ -51,20 +61,17 @@ function columnFaults(columns: unknown, path: Path): Fault[] {
 }
 
 function expressionFaults(source: unknown, path: Path, compile: (source: string) => unknown): Fault[] {
-  if (typeof source !== 'string' || source === '') return []
+  return typeof source !== 'string' || source === '' ? [] : compileFaults(path, () => compile(source))
+}
+
+function compileFaults(path: Path, compile: () => unknown): Fault[] {
   try {
-    compile(source)
+    compile()
     return []
   } catch (error) {
     if (!(error instanceof ExpressionError)) throw error
-    return [
-      {
-        path,
-        ...(error.offset === undefined ? {} : { offset: error.offset }),
-        message: `\`${labelOf(path)}\`: ${error.message}`,
-        quotes: true,
-      },
-    ]
+    const offset = error.offset === undefined ? {} : { offset: error.offset }
+    return [{ path, ...offset, message: `\`${labelOf(path)}\`: ${error.message}`, quotes: true }]
   }
 }
 

@@ -59,12 +59,32 @@ const unknownNameCodes = new Set(['no_such_key', 'unknown_variable'])
  * @throws ExpressionError when it does not compile; so does the function it returns, when this event has no such value
  */
 export function compileValue(source: string): Evaluate {
-  const { evaluate } = compile(source, values)
-  return (event, resource) =>
+  const { evaluate, ast } = compileUnbounded(source)
+  return boundTogether(evaluate, [ast])
+}
+
+/** As {@link compileValue}, for one of several that share the steps of one: see {@link boundTogether}. */
+export function compileUnbounded(source: string): { evaluate: Evaluate; ast: ASTNode } {
+  const { evaluate, ast } = compile(source, values)
+  const json: Evaluate = (event, resource) =>
     guarded(() => {
       const value = evaluate(event, resource)
       return isJson(value) ? value : toJson(value)
     })
+  return { evaluate: json, ast }
+}
+
+/**
+ * @param asts all that `evaluate` evaluates
+ * @throws ExpressionError of the code `limit` where they take too long together, for any event; so does the function it returns, for
+ *   this one
+ */
+export function boundTogether(evaluate: Evaluate, asts: readonly ASTNode[]): Evaluate {
+  const checkWork = workCheck(asts)
+  return (event, resource = null) => {
+    checkWork(event, resource)
+    return evaluate(event, resource)
+  }
 }
 
 /**
@@ -74,11 +94,13 @@ export function compileValue(source: string): Evaluate {
  */
 export function compileCondition(source: string): (event: RelayEvent) => boolean {
   const { evaluate, type, ast } = compile(source, conditions)
+  const checkWork = workCheck([ast])
   if (type !== 'bool' && !type.startsWith('dyn'))
     throw new ExpressionError('type', `a condition must be bool, this is ${type}`, 0)
   const misses = missesField(ast)
   return (event) => {
     if (misses(event)) return false
+    checkWork(event, null)
     try {
       const result = evaluate(event)
       if (typeof result === 'boolean') return result
@@ -103,12 +125,8 @@ function compile(source: string, environment: Environment): { evaluate: Evaluate
     refuse(parsed.ast)
     const { error, type } = parsed.check()
     if (error !== undefined) throw error instanceof CelTypeError ? uncheckable(error, source) : classified(error)
-    const checkWork = workCheck(parsed.ast)
     return {
-      evaluate(event, resource = null): unknown {
-        checkWork(event, resource)
-        return withoutTraces(() => parsed({ event: viewOf(event, resource) }))
-      },
+      evaluate: (event, resource = null) => withoutTraces(() => parsed({ event: viewOf(event, resource) })),
       type: type ?? 'dyn',
       ast: parsed.ast,
     }
@@ -148,14 +166,14 @@ const huge: Size = { members: 1e9, weight: 1e9 }
  * @throws ExpressionError of the code `limit` when evaluating takes too long for any event; so does the function it
  *   returns, before anything is evaluated, when it takes too long for this one
  */
-function workCheck(ast: ASTNode): (event: RelayEvent, resource: JobResource | null) => void {
+function workCheck(asts: readonly ASTNode[]): (event: RelayEvent, resource: JobResource | null) => void {
   const tooLong = (sizes: Sizes) => {
-    const { steps, size } = workOf(ast, sizes)
-    return steps + stepsOut * size.weight > maxSteps
+    const works = asts.map((ast) => workOf(ast, sizes))
+    return works.reduce((sum, { steps, size }) => sum + steps + stepsOut * size.weight, 0) > maxSteps
   }
   if (tooLong(() => small)) {
     const message = `even with a small event this takes more than the ${maxStepsShown} steps that an expression has`
-    throw new ExpressionError('limit', message, ast.start)
+    throw new ExpressionError('limit', message, asts.length === 1 ? asts[0]?.start : undefined)
   }
   // Most expressions take no longer for a longer event.
   if (!tooLong(() => huge)) return () => {}

@@ -10,6 +10,7 @@ import { createTopicWriter, type TopicRecord } from './kafka-topic.ts'
 import { createTopicWriters } from './kafka-writers.ts'
 import { compileSaid } from './retarget.ts'
 import { failed, internalFailure, type Sink } from './sink.ts'
+import { createTurns } from './turns.ts'
 
 export interface KafkaSinkDeps {
   name: string
@@ -36,7 +37,9 @@ export function createKafkaSink({ name, config, targets, log }: KafkaSinkDeps): 
       const routes = said.now()
       const outcomes = batch.map((): Outcome => timedOut)
       const byTopic = new Map<string, TopicRecord[]>()
+      const turns = createTurns()
       for (const [at, delivery] of batch.entries()) {
+        await turns.next()
         const settle = (outcome: Outcome): void => {
           outcomes[at] = outcome
         }

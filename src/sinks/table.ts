@@ -18,6 +18,7 @@ import { compileColumns, type ColumnOfRule } from './table-columns.ts'
 import { shapeTable, type TableShape } from './table-shape.ts'
 import { upsertStatement } from './table-statement.ts'
 import { columnText } from './table-value.ts'
+import { createTurns } from './turns.ts'
 
 export interface TableSinkOptions {
   name: string
@@ -106,7 +107,9 @@ export function createTableSink({ name, config, targets, relayUrl, log }: TableS
       return
     }
     const rows: Row[] = []
+    const turns = createTurns()
     for (const delivery of batch) {
+      await turns.next()
       const row = readRow(delivery, columns.get(delivery.rule), table.shape)
       if ('status' in row) outcomes.set(delivery, row)
       else rows.push(row)

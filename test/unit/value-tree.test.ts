@@ -38,4 +38,17 @@ describe('a value', () => {
   it('does not compile where one of its texts does not', () => {
     expect(() => compileValueTree({ a: 'event.subject', b: 'event.typ' }, 'value')).toThrow(ExpressionError)
   })
+
+  it('has the steps of one expression, however many it holds', () => {
+    const copy = 'event.data.items.map(item, item)'
+    const full = relayEvent({ data: { items: Array.from({ length: 20_000 }, (_, n) => n) } })
+    const tree = (copies: number) => Array.from({ length: copies }, () => copy)
+    expect(compileValueTree(tree(1), 'value')(full)).toHaveLength(1)
+    expect(() => compileValueTree(tree(50), 'value')(full)).toThrow(
+      expect.objectContaining({ code: 'limit', message: expect.stringContaining('more than the 1,500,000 steps') }),
+    )
+    expect(() => compileValueTree(tree(5_000), 'value')).toThrow(
+      expect.objectContaining({ code: 'limit', message: expect.stringContaining('even with a small event') }),
+    )
+  })
 })
