@@ -1,79 +1,17 @@
 /** A running relay is given other configurations. */
-import { randomUUID } from 'node:crypto'
-import pg from 'pg'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import { startSlackServer } from '../../src/demo/slack-server.ts'
-import { createTestDatabase, type TestDatabase } from '../setup/database.ts'
-import { startRelay, type ReloadableRelay } from '../setup/relay.ts'
-import { envelope, eventually, post, secret, signedHeaders } from '../setup/sender.ts'
-import { answerWith, startReceiver, type Receiver } from '../sinks/receiver.ts'
+import { send, useForwarding } from '../setup/forwarding.ts'
+import type { ReloadableRelay } from '../setup/relay.ts'
+import { envelope, eventually, post, signedHeaders } from '../setup/sender.ts'
+import { answerWith } from '../sinks/receiver.ts'
 
-let database: TestDatabase
-let db: pg.Pool
-let receiver: Receiver
-const relays: ReloadableRelay[] = []
+const relays = useForwarding()
+const { yaml } = relays
 
-beforeAll(async () => {
-  database = await createTestDatabase()
-  db = new pg.Pool({ connectionString: database.url, max: 2 })
-})
-afterAll(async () => {
-  await db.end()
-  await database.drop()
-})
-beforeEach(async () => {
-  receiver = await startReceiver()
-  await db.query('drop schema if exists gemini_relay cascade; drop schema public cascade; create schema public')
-})
-afterEach(async () => {
-  await receiver.close()
-  await Promise.all(relays.splice(0).map((relay) => relay.stop()))
-})
-
-interface Parts {
-  server?: string
-  sources?: string
-  /** Besides `forward`. */
-  sinks?: string
-  forward?: string
-  rules?: string
-}
-
-function configText({
-  server = '',
-  sources = '',
-  sinks = '',
-  forward = '',
-  rules = '- { name: all, to: [forward] }',
-}: Parts = {}): string {
-  return `
-server: { host: 127.0.0.1, port: 0, ${server} }
-database: { url: "\${DATABASE_URL}" }
-sources:
-  gemini: { path: /hook, static: { secrets: ["\${SECRET}"] } }
-${sources}
-sinks:
-  forward: { type: http, url: "http://127.0.0.1:${receiver.port}/", allow_private: true, ${forward} }
-${sinks}
-rules:
-  ${rules}
-`
-}
-
-async function start(parts: Parts = {}): Promise<ReloadableRelay> {
-  const relay = await startRelay({ yaml: configText(parts), env: { DATABASE_URL: database.url, SECRET: secret } })
-  relays.push(relay)
-  return relay
-}
-
-async function send(relay: ReloadableRelay, type = 'batch.failed'): Promise<string> {
-  const id = `msg_${randomUUID()}`
-  expect(await post(`${relay.url}/hook`, { id, body: envelope(type) })).toMatchObject({ status: 200 })
-  return id
-}
-
-const received = () => receiver.requests.map(({ headers }) => `${String(headers['webhook-id'])} ${String(headers['relay-rule'])}`)
+const received = () =>
+  relays.receiver().requests.map(({ headers }) => `${String(headers['webhook-id'])} ${String(headers['relay-rule'])}`)
 
 const detailSchema = z.object({
   detail: z.object({
@@ -93,26 +31,23 @@ async function ready(relay: ReloadableRelay) {
   return { status: answer.status, ...config, unknown }
 }
 
-/** (rule, sink, state) of every delivery, in their order. */
+/** Rule, sink and state of every delivery, in their order. */
 async function deliveries(): Promise<string[]> {
-  const { rows } = await db.query<{ said: string }>(
-    `select concat_ws(' ', rule, sink, state) as said from gemini_relay.deliveries order by id`,
-  )
-  return rows.map(({ said }) => said)
+  return (await relays.deliveries()).map(({ rule, sink, state }) => `${rule} ${sink} ${state}`)
 }
 
 describe('another configuration', () => {
   it('decides for the next event, over the connections that there are', async () => {
-    const relay = await start()
+    const relay = await relays.start()
     const first = await send(relay)
     await eventually(received, (all) => all.length === 1)
     const before = await ready(relay)
-    expect(await relay.reload(configText({ rules: '- { name: other, when: { type: batch.failed }, to: [forward] }' }))).toBe(true)
+    expect(await relay.reload(yaml('', { rules: '- { name: other, when: { type: batch.failed }, to: [forward] }' }))).toBe(true)
     const second = await send(relay)
-    await send(relay, 'batch.succeeded')
+    await post(`${relay.url}/hook`, { body: envelope('batch.succeeded') })
     await eventually(received, (all) => all.length === 2)
     expect(received()).toEqual([`${first} all`, `${second} other`])
-    expect(new Set(receiver.requests.map(({ connection }) => connection)).size).toBe(1)
+    expect(new Set(relays.receiver().requests.map(({ connection }) => connection)).size).toBe(1)
     const after = await ready(relay)
     expect(after.hash).not.toBe(before.hash)
     expect(after.reloads).toEqual({ applied: 1, refused: 0 })
@@ -120,24 +55,24 @@ describe('another configuration', () => {
   })
 
   it('that is broken changes nothing and is said; one that is mended is taken', async () => {
-    const relay = await start()
+    const relay = await relays.start()
     const { hash } = await ready(relay)
-    expect(await relay.reload(configText({ rules: '- { name: all, to: [forwrad] }' }))).toBe(false)
+    expect(await relay.reload(yaml('', { rules: '- { name: all, to: [forwrad] }' }))).toBe(false)
     const refused = await ready(relay)
     expect(refused).toMatchObject({ status: 200, hash, reloads: { applied: 0, refused: 1 } })
     expect(refused.refused?.reason).toMatch(/^a problem in .*relay\.yaml$/)
     expect(relay.log()).toMatch(/11:\d+: there is no sink `forwrad`, did you mean `forward`\?.*the one before stays/)
     const id = await send(relay)
     await eventually(received, (all) => all.includes(`${id} all`))
-    expect(await relay.reload(configText())).toBe(true)
+    expect(await relay.reload(yaml())).toBe(true)
     expect((await ready(relay)).refused).toBeUndefined()
   })
 
   it('whose table is not what it says is refused before anything of it runs', async () => {
-    const relay = await start()
-    await db.query('create table public.jobs (id text primary key)')
+    const relay = await relays.start()
+    await relays.db().query('create table public.jobs (id text primary key)')
     const jobs = '  jobs: { type: table, table: jobs, key: [id], columns: { id: event.subject, state: event.type } }'
-    expect(await relay.reload(configText({ sinks: jobs, rules: '- { name: all, to: [forward, jobs] }' }))).toBe(false)
+    expect(await relay.reload(yaml('', { sinks: jobs, rules: '- { name: all, to: [forward, jobs] }' }))).toBe(false)
     expect(relay.log()).toMatch(/column.*state/)
     await send(relay)
     expect(await deliveries()).toEqual([expect.stringMatching(/^all forward /)])
@@ -148,31 +83,31 @@ describe('another configuration', () => {
     ['server: { port: 0, host: 127.0.0.2 }', '`server.host` cannot change while the relay runs: restart it, or change it back'],
     ['database: { url: embedded }', '`database.url` cannot change while the relay runs: restart it, or change it back'],
   ])('with %s is refused', async (line, message) => {
-    const relay = await start()
+    const relay = await relays.start()
     const section = new RegExp(`^${line.split(':')[0]}:.*$`, 'm')
-    expect(await relay.reload(configText().replace(section, line))).toBe(false)
+    expect(await relay.reload(yaml().replace(section, line))).toBe(false)
     expect(relay.log()).toMatch(new RegExp(`relay\\.yaml:[23]:\\d+: ${message.replaceAll('.', '\\.')}`))
   })
 
   it('that says the same is not counted', async () => {
-    const relay = await start()
-    expect(await relay.reload(`${configText()}# a remark`)).toBe(true)
+    const relay = await relays.start()
+    expect(await relay.reload(`${yaml()}# a remark`)).toBe(true)
     expect(await ready(relay)).toMatchObject({ reloads: { applied: 0, refused: 0 } })
   })
 
   it('takes its secrets, paths and limits from the next request on', async () => {
-    const relay = await start()
+    const relay = await relays.start()
     const other = 'whsec_b3RoZXIgb3RoZXIgb3RoZXIgb3RoZXIgb3RoZXI='
     const sources = `  more: { path: /more, static: { secrets: ["${other}"] } }`
     const body = envelope('batch.failed')
     expect((await post(`${relay.url}/more`, { body })).status).toBe(404)
-    expect(await relay.reload(configText({ sources, server: 'body_limit: 1kb' }))).toBe(true)
+    expect(await relay.reload(yaml('', { sources, server: 'body_limit: 1kb' }))).toBe(true)
     expect((await post(`${relay.url}/more`, { id: 'a', body, headers: signedHeaders({ id: 'a', body }, other) })).status).toBe(
       200,
     )
     expect((await post(`${relay.url}/more`, { id: 'b', body })).status).toBe(400)
     expect((await post(`${relay.url}/hook`, { body: 'x'.repeat(1_025) })).status).toBe(413)
-    expect(await relay.reload(configText())).toBe(true)
+    expect(await relay.reload(yaml())).toBe(true)
     expect((await post(`${relay.url}/more`, { id: 'a', body, headers: signedHeaders({ id: 'a', body }, other) })).status).toBe(
       404,
     )
@@ -181,47 +116,47 @@ describe('another configuration', () => {
 
 describe('a sink', () => {
   it('whose settings change is made anew, and what it was doing ends', async () => {
-    receiver.respond((response) => setTimeout(() => response.writeHead(204).end(), 500))
-    const relay = await start()
+    relays.receiver().respond((response) => setTimeout(() => response.writeHead(204).end(), 500))
+    const relay = await relays.start()
     const id = await send(relay)
     await eventually(received, (all) => all.length === 1)
-    expect(await relay.reload(configText({ forward: 'timeout: 5s' }))).toBe(true)
+    expect(await relay.reload(yaml('timeout: 5s'))).toBe(true)
     const next = await send(relay)
     await eventually(deliveries, (all) => all.length === 2 && all.every((one) => one === 'all forward delivered'))
     expect(received()).toEqual([`${id} all`, `${next} all`])
-    expect(new Set(receiver.requests.map(({ connection }) => connection)).size).toBe(2)
+    expect(new Set(relays.receiver().requests.map(({ connection }) => connection)).size).toBe(2)
   })
 
   it('that goes leaves what it is owed pending and in sight, and gets it when it is back', async () => {
-    receiver.respond(answerWith(503))
-    const relay = await start()
+    relays.receiver().respond(answerWith(503))
+    const relay = await relays.start()
     const id = await send(relay)
     await eventually(received, (all) => all.length > 0)
     const trace = `- { name: all, to: [trace] }`
-    expect(
-      await relay.reload(configText({ sinks: '  trace: { type: log }', rules: trace }).replace(/^ {2}forward:.*$/m, '')),
-    ).toBe(true)
+    expect(await relay.reload(yaml('', { sinks: '  trace: { type: log }', rules: trace }).replace(/^ {2}forward:.*$/m, ''))).toBe(
+      true,
+    )
     await eventually(deliveries, (all) => all.includes('all forward pending'))
     await eventually(
       () => ready(relay),
       ({ unknown }) => unknown.some(({ sink, rule }) => sink === 'forward' && rule === 'all'),
     )
-    const attempts = receiver.requests.length
-    receiver.respond((response) => response.writeHead(204).end())
-    expect(await relay.reload(configText())).toBe(true)
+    const attempts = relays.receiver().requests.length
+    relays.receiver().respond((response) => response.writeHead(204).end())
+    expect(await relay.reload(yaml())).toBe(true)
     await eventually(deliveries, (all) => all.join() === 'all forward delivered')
     expect(received().slice(attempts)).toEqual([`${id} all`])
     expect((await ready(relay)).unknown).toEqual([])
   })
 
   it('that is told to wait goes on waiting when rules around it change', async () => {
-    receiver.respond(answerWith(429, { 'retry-after': '60' }))
-    const relay = await start()
+    relays.receiver().respond(answerWith(429, { 'retry-after': '60' }))
+    const relay = await relays.start()
     await send(relay)
     await eventually(received, (all) => all.length === 1)
     await eventually(deliveries, (all) => all.join() === 'all forward pending')
     const rules = '- { name: all, to: [forward] }\n  - { name: more, to: [forward] }'
-    expect(await relay.reload(configText({ rules }))).toBe(true)
+    expect(await relay.reload(yaml('', { rules }))).toBe(true)
     await send(relay)
     await new Promise((resolve) => setTimeout(resolve, 1_500))
     expect(received()).toHaveLength(1)
@@ -236,13 +171,13 @@ describe('a sink', () => {
         sinks: ops,
         rules: `- { name: all, to: [{ sink: ops, text: "${text} {{ event.type }}" }] }`,
       })
-      const relay = await start(saying('one'))
+      const relay = await relays.start('', saying('one'))
       await send(relay)
       await eventually(
         () => slack.messages(),
         (all) => all.length === 1,
       )
-      expect(await relay.reload(configText(saying('two')))).toBe(true)
+      expect(await relay.reload(yaml('', saying('two')))).toBe(true)
       await send(relay)
       const messages = await eventually(
         () => slack.messages(),

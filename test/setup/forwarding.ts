@@ -4,7 +4,7 @@ import pg from 'pg'
 import { afterAll, afterEach, beforeAll, beforeEach, expect } from 'vitest'
 import { accept, startReceiver, type Receiver, type Respond } from '../sinks/receiver.ts'
 import { createTestDatabase, type TestDatabase } from './database.ts'
-import { startRelay, type TestRelay } from './relay.ts'
+import { startRelay, type ReloadableRelay, type TestRelay } from './relay.ts'
 import { envelope, eventually, post, secret } from './sender.ts'
 
 export interface Forwarding {
@@ -16,15 +16,27 @@ export interface Forwarding {
    * Starts a relay, one of any number; all are stopped after the test.
    *
    * @param sink of the http sink `forward`, in YAML
-   * @param more further sinks; rules other than `all`, which feeds `forward`; an address other than the receiver's own; variables
    */
-  start(sink?: string, more?: { sinks?: string; rules?: string; url?: string; env?: Record<string, string> }): Promise<TestRelay>
+  start(sink?: string, more?: MoreConfig & { env?: Record<string, string> }): Promise<ReloadableRelay>
+  /** What `start` writes. */
+  yaml: (sink?: string, more?: MoreConfig) => string
   /** What the receiver saw: webhook-ids in order. */
   seen(): string[]
   /** Every delivery, oldest first. */
   deliveries: () => Promise<DeliveryState[]>
   /** Waits until the first delivery is in this state. */
   becomes(state: string): Promise<DeliveryState>
+}
+
+/** In YAML. */
+export interface MoreConfig {
+  server?: string
+  sources?: string
+  sinks?: string
+  /** Other than `all`, which feeds `forward`. */
+  rules?: string
+  /** Other than the receiver's own. */
+  url?: string
 }
 
 export interface DeliveryState {
@@ -76,25 +88,31 @@ export function useForwarding(): Forwarding {
     return rows
   }
 
+  function yaml(sink = '', more: MoreConfig = {}): string {
+    const { server = '', sources = '', sinks = '', rules = '- { name: all, to: [forward] }' } = more
+    const { url = `http://127.0.0.1:${receiver.port}/` } = more
+    return `
+server: { host: 127.0.0.1, port: 0, ${server} }
+database: { url: "\${DATABASE_URL}" }
+sources:
+  gemini: { path: /hook, static: { secrets: ["\${SECRET}"] } }
+${sources}
+sinks:
+  forward: { type: http, url: "${url}", allow_private: true, ${sink} }
+${sinks}
+rules:
+  ${rules}
+`
+  }
+
   return {
     db: () => db,
     receiver: () => receiver,
     deliveries,
     seen: () => receiver.requests.map(({ headers }) => String(headers['webhook-id'])),
-    async start(sink = '', { sinks = '', rules = '- { name: all, to: [forward] }', url, env = {} } = {}) {
-      const relay = await startRelay({
-        yaml: `
-server: { host: 127.0.0.1, port: 0 }
-database: { url: "\${DATABASE_URL}" }
-sources: { gemini: { path: /hook, static: { secrets: ["\${SECRET}"] } } }
-sinks:
-  forward: { type: http, url: "${url ?? `http://127.0.0.1:${receiver.port}/`}", allow_private: true, ${sink} }
-${sinks}
-rules:
-  ${rules}
-`,
-        env: { DATABASE_URL: database.url, SECRET: secret, ...env },
-      })
+    yaml,
+    async start(sink, { env = {}, ...more } = {}) {
+      const relay = await startRelay({ yaml: yaml(sink, more), env: { DATABASE_URL: database.url, SECRET: secret, ...env } })
       relays.push(relay)
       return relay
     },
