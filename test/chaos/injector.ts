@@ -1,7 +1,8 @@
 /** Carries out the schedule on a rig, and undoes everything at the end. */
 import { setMaxListeners } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { describeFault, relayNames, type Fault, type FaultKind, type RelayName, type Scheduled } from './faults.ts'
+import type { Disturbance } from './config-checks.ts'
+import { describeFault, relayNames, type EdgeName, type Fault, type FaultKind, type RelayName, type Scheduled } from './faults.ts'
 import { createRandom } from './random.ts'
 import type { ChaosRelay } from './relay.ts'
 import type { Rig } from './rig.ts'
@@ -20,6 +21,8 @@ export interface Injector {
   end(): Promise<void>
   /** What was done, in order; a fault that met nobody is marked. */
   done: readonly InjectedFault[]
+  /** When relays could not be expected to answer or to reload. */
+  disturbances: readonly Disturbance[]
   /** By kind, of what was done. */
   counts(): Readonly<Partial<Record<FaultKind, number>>>
 }
@@ -34,6 +37,7 @@ export function createInjector({ rig, schedule, seed }: { rig: Rig; schedule: re
   setMaxListeners(0, ending.signal)
   const underWay = new Set<Promise<unknown>>()
   const done: InjectedFault[] = []
+  const disturbances: Disturbance[] = []
   const counts: Partial<Record<FaultKind, number>> = {}
   let postgresBusy = false
 
@@ -94,10 +98,13 @@ export function createInjector({ rig, schedule, seed }: { rig: Rig; schedule: re
         return withPostgres(() => rig.postgres.killBackend((count) => random.between(0, count - 1)).catch(() => false))
       case 'connection': {
         const proxy = rig.proxies.get(fault.edge)
-        return proxy === undefined || proxy.busy() ? undefined : proxy.strike(fault.fault)
+        if (proxy === undefined || proxy.busy()) return undefined
+        return disturbing(behind(fault.edge), () => proxy.strike(fault.fault))
       }
       case 'sink':
         return sinkFault(fault)
+      case 'reload':
+        return rig.configurations.reload(fault, wait)
       default:
         return fault satisfies never
     }
@@ -119,13 +126,23 @@ export function createInjector({ rig, schedule, seed }: { rig: Rig; schedule: re
     )
     if (free === undefined) return undefined
     busy.add(free)
-    return act(free).finally(() => busy.delete(free))
+    return disturbing([free.name], () => act(free)).finally(() => busy.delete(free))
   }
 
   function withPostgres<T>(act: () => Promise<T>): Promise<T> | undefined {
     if (postgresBusy || !rig.postgres.isUp()) return undefined
     postgresBusy = true
-    return act().finally(() => (postgresBusy = false))
+    return disturbing(relayNames, act).finally(() => (postgresBusy = false))
+  }
+
+  async function disturbing<T>(relays: readonly RelayName[], act: () => Promise<T>): Promise<T> {
+    const disturbance = { relays, at: Date.now(), until: Infinity }
+    disturbances.push(disturbance)
+    try {
+      return await act()
+    } finally {
+      disturbance.until = Date.now()
+    }
   }
 
   function sinkFault(fault: Extract<Fault, { kind: 'sink' }>): Promise<unknown> {
@@ -145,6 +162,7 @@ export function createInjector({ rig, schedule, seed }: { rig: Rig; schedule: re
 
   return {
     done,
+    disturbances,
     counts: () => counts,
     async run(seconds) {
       const begun = performance.now()
@@ -164,4 +182,9 @@ export function createInjector({ rig, schedule, seed }: { rig: Rig; schedule: re
       for (const name of relayNames) if (rig.relays[name].state() === 'frozen') rig.relays[name].thaw()
     },
   }
+}
+
+/** Whose senders or databases are at the other end. */
+function behind(edge: EdgeName): readonly RelayName[] {
+  return relayNames.filter((name) => edge === 'other' || edge.endsWith(`-${name}`))
 }
