@@ -9,6 +9,11 @@ export interface Disturbance {
   at: number
   /** Infinity while it lasts. */
   until: number
+  /**
+   * `senders`: only these do not reach it. `locks`: a transaction may stay open meanwhile, and who sends the other relay one of its
+   * events waits for that.
+   */
+  kind: 'away' | 'senders' | 'locks'
 }
 
 /** Files are looked at twice a second and a change has to last (src/config/watch.ts); the rest is a busy machine. */
@@ -77,7 +82,9 @@ export function* checkNotTurnedAway({ history, disturbances, ledger }: Case): It
       const sentAt = at - tookMs
       const reload = history.written.find((one) => one.relay === relay && one.at <= at && sentAt <= one.at + takenWithinMs)
       if (reload === undefined) continue
-      const isExcused = disturbances.some((one) => one.relays.includes(relay) && one.at <= at && sentAt <= one.until + answeredMs)
+      const isExcused = disturbances.some(
+        (one) => (one.kind === 'locks' || one.relays.includes(relay)) && one.at <= at && sentAt <= one.until + answeredMs,
+      )
       if (!isExcused)
         yield {
           id: message.id,
@@ -113,7 +120,9 @@ export function guestOf(
 /** When this relay has been left alone for long enough, from `from` on. */
 function calmBy(disturbances: readonly Disturbance[], name: RelayName, from: number): number {
   let begun = from
-  for (const { at, until } of disturbances.filter(({ relays }) => relays.includes(name)).toSorted((a, b) => a.at - b.at)) {
+  for (const { at, until } of disturbances
+    .filter(({ relays, kind }) => relays.includes(name) && kind !== 'senders')
+    .toSorted((a, b) => a.at - b.at)) {
     if (at < begun + takenWithinMs && until + triedAgainMs > begun) begun = until + triedAgainMs
   }
   return begun + takenWithinMs

@@ -190,12 +190,18 @@ describe('the oracle of reloads', () => {
     const late = saw(1_000 + calm + 100, 2)
     expect(found(checkTaken, { written, seen: [saw(2_000, 2), late] })).toEqual([])
     expect(found(checkTaken, { written, seen: [late] })).toHaveLength(1)
-    const disturbances = [{ relays: ['a'] as const, at: 3_000, until: 4_000 }]
+    const disturbances: Disturbance[] = [{ relays: ['a'], at: 3_000, until: 4_000, kind: 'away' }]
     expect(found(checkTaken, { written, seen: [late], disturbances })).toEqual([])
+    const ofSenders: Disturbance[] = [{ relays: ['a'], at: 3_000, until: 4_000, kind: 'senders' }]
+    expect(found(checkTaken, { written, seen: [late], disturbances: ofSenders })).toHaveLength(1)
     const muchLater = saw(30_000, 1)
     expect(found(checkTaken, { written, seen: [muchLater], disturbances })).toHaveLength(1)
     expect(
-      found(checkTaken, { written, seen: [muchLater], disturbances: [{ relays: ['a'], at: 3_000, until: Infinity }] }),
+      found(checkTaken, {
+        written,
+        seen: [muchLater],
+        disturbances: [{ relays: ['a'], at: 3_000, until: Infinity, kind: 'away' }],
+      }),
     ).toEqual([])
   })
 
@@ -230,8 +236,12 @@ describe('the oracle of reloads', () => {
     expect(found(checkNotTurnedAway, { written, sendings: [sending(10_100, { status: 0 })] })).toHaveLength(1)
     expect(found(checkNotTurnedAway, { written, sendings: [sending(10_100, { status: 200 })] })).toEqual([])
     expect(found(checkNotTurnedAway, { written, sendings: [sending(10_100, { relay: 'b' }), sending(9_000)] })).toEqual([])
-    const disturbances = [{ relays: ['a'] as const, at: 8_000, until: 9_000 }]
+    const disturbances: Disturbance[] = [{ relays: ['a'], at: 8_000, until: 9_000, kind: 'away' }]
     expect(found(checkNotTurnedAway, { written, sendings: [sending(10_100)], disturbances })).toEqual([])
+    const ofOther: Disturbance = { relays: ['b'], at: 8_000, until: 9_000, kind: 'away' }
+    expect(found(checkNotTurnedAway, { written, sendings: [sending(10_100)], disturbances: [ofOther] })).toHaveLength(1)
+    const locking: Disturbance[] = [{ ...ofOther, kind: 'locks' }]
+    expect(found(checkNotTurnedAway, { written, sendings: [sending(10_100)], disturbances: locking })).toEqual([])
   })
 
   it('finds that a message says what no relay’s rules said any more', () => {
