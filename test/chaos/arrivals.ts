@@ -11,6 +11,8 @@ export interface Arrival {
   taken: boolean
   /** See `payloadOf`. */
   payload: string
+  /** Of the rule's text, where it is told. */
+  revision?: number
 }
 
 export interface Arrivals {

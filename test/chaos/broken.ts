@@ -16,6 +16,8 @@ interface Plan {
   only: string
   /** Beyond a lease, which is what an honest build may need. */
   settle: number
+  /** New messages a second, where it takes many of them. */
+  rate?: number
 }
 
 const plans: Readonly<Record<string, Plan>> = {
@@ -25,6 +27,10 @@ const plans: Readonly<Record<string, Plan>> = {
   'lease-never-expires': { seconds: 15, seed: 1, only: 'kill relay', settle: 45 },
   'order-ignored': { seconds: 15, seed: 1, only: 'kill relay,sink', settle: 45 },
   'lease-without-fencing': { seconds: 45, seed: 3, only: 'connection,sink', settle: 60 },
+  'reload-before-check': { seconds: 20, seed: 1, only: 'reload', settle: 45 },
+  'reload-forgets-queue': { seconds: 20, seed: 1, only: 'reload,sink', settle: 45 },
+  'reload-keeps-texts': { seconds: 30, seed: 19, only: 'reload', settle: 45 },
+  'reload-without-barrier': { seconds: 40, seed: 50, only: 'reload', settle: 45, rate: 400 },
   'retry-in-memory': { seconds: 20, seed: 47, only: 'kill relay,stop relay,upgrade relay,sink', settle: 45 },
 }
 
@@ -89,11 +95,12 @@ function build(name: string): string {
 }
 
 /** By check, how many violations there are. */
-function violationsOf(binary: string, { seconds, seed, only, settle }: Plan): Map<string, number> {
+function violationsOf(binary: string, { seconds, seed, only, settle, rate }: Plan): Map<string, number> {
   const dir = mkdtempSync(join(tmpdir(), 'gemini-relay-broken-'))
   const json = join(dir, 'report.json')
   const main = new URL('./main.js', import.meta.url).pathname
   const args = ['--seconds', String(seconds), '--seed', String(seed), '--only', only, '--settle', String(settle)]
+  if (rate !== undefined) args.push('--rate', String(rate))
   const { status } = spawnSync(process.execPath, [main, ...args, '--no-kafka', '--relay', binary, '--json', json], {
     stdio: ['ignore', 'ignore', 'inherit'],
   })

@@ -1,5 +1,15 @@
 /** The oracle: what must hold after the faults. Each check is pure, and says of each violation which message it is about. */
 import type { Arrivals } from './arrivals.ts'
+import {
+  checkLast,
+  checkNeverBroken,
+  checkNotTurnedAway,
+  checkRevision,
+  checkTaken,
+  guestOf,
+  type Disturbance,
+} from './config-checks.ts'
+import type { ConfigHistory } from './config-history.ts'
 import type { Evidence, SyncedRow } from './evidence.ts'
 import type { Entry, Ledger } from './ledger.ts'
 import { expectedOf, payloadOf, type Expected, type Message, type Sinks } from './messages.ts'
@@ -12,13 +22,15 @@ export interface Violation {
   id?: string
 }
 
-type Found = Omit<Violation, 'check'>
+export type Found = Omit<Violation, 'check'>
 
 export interface Case {
   ledger: Ledger
   arrivals: Arrivals
   evidence: Evidence
   sinks: Sinks
+  history: ConfigHistory
+  disturbances: readonly Disturbance[]
 }
 
 const checks: Readonly<Record<string, (about: Case) => Iterable<Found>>> = {
@@ -29,16 +41,23 @@ const checks: Readonly<Record<string, (about: Case) => Iterable<Found>>> = {
   'the table keyed by subject holds the newest event': checkNewest,
   'the events of a subject arrive in order where a sink asks for it': checkOrder,
   'delivered, dead and pending add up': checkSums,
+  'a broken configuration never runs, and none comes back': checkNeverBroken,
+  'a configuration is taken or refused in time': checkTaken,
+  'both relays run the last configuration': checkLast,
+  'a reload turns nobody away': checkNotTurnedAway,
+  'a message says what the rules say by now': checkRevision,
 }
 
 export function judge(about: Case): Violation[] {
   return Object.entries(checks).flatMap(([check, run]) => [...run(about)].map((found) => ({ ...found, check })))
 }
 
-function* checkReached({ ledger, arrivals, evidence, sinks }: Case): Iterable<Found> {
+function* checkReached(about: Case): Iterable<Found> {
+  const { ledger, arrivals, evidence, sinks } = about
   const deliveries = groupBy(evidence.deliveries, ({ webhookId }) => webhookId)
   const tables = tablesOf(evidence)
-  for (const { message, acknowledgedAt, sendings } of ledger.entries.values()) {
+  for (const entry of ledger.entries.values()) {
+    const { message, acknowledgedAt, sendings } = entry
     const odd = sendings.find(({ status }) => ![0, 200, 408, 503].includes(status))
     if (odd !== undefined) yield { id: message.id, what: `a valid request was answered ${odd.status} ${odd.answer}` }
     if (acknowledgedAt === undefined) continue
@@ -47,6 +66,9 @@ function* checkReached({ ledger, arrivals, evidence, sinks }: Case): Iterable<Fo
       const name = `${expected.rule} → ${expected.sink}`
       const found = owed.filter(({ rule, sink }) => rule === expected.rule && sink === expected.sink)
       const [delivery] = found
+      const guest = expected.sink === 'guest' ? guestOf(about, entry) : 'owed'
+      if (delivery === undefined && guest !== 'owed') continue
+      if (guest === 'not owed') yield { id: message.id, what: `${name} was made, though no relay knew the rule` }
       if (delivery === undefined || found.length > 1) {
         yield { id: message.id, what: `${found.length} deliveries of ${name}, expected one` }
         continue
@@ -114,7 +136,7 @@ function* checkForgeries({ ledger, arrivals, evidence }: Case): Iterable<Found> 
   }
 }
 
-const receivingSinks = ['forward', 'refuser', 'ordered', 'ops', 'stream']
+const receivingSinks = ['forward', 'refuser', 'ordered', 'guest', 'ops', 'stream']
 
 function* everyArrival(
   arrivals: Arrivals,
@@ -183,8 +205,10 @@ function* checkSums({ ledger, evidence, sinks }: Case): Iterable<Found> {
   const found: Record<string, number> = { delivered: 0, dead: 0, pending: 0, leased: 0 }
   for (const { webhookId } of evidence.events) {
     const message = ledger.entries.get(webhookId)?.message
-    for (const { state } of message === undefined ? [] : expectedOf(message, sinks)) expected[state]++
+    for (const { state, sink } of message === undefined ? [] : expectedOf(message, sinks)) if (sink !== 'guest') expected[state]++
   }
+  // Which events are owed to the guest is a question of when they came.
+  expected.delivered += evidence.deliveries.filter(({ sink }) => sink === 'guest').length
   for (const { state } of evidence.deliveries) found[state] = (found[state] ?? 0) + 1
   if (JSON.stringify(found) !== JSON.stringify(expected)) {
     yield { what: `${JSON.stringify(found)} in the database, expected ${JSON.stringify(expected)}` }

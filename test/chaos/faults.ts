@@ -1,5 +1,6 @@
 /** What can go wrong, and when: drawn from the seed and the length of the run alone. */
 import { createRandom, inTurns, type Random } from './random.ts'
+import { reloads, type ReloadFault } from './reload-faults.ts'
 
 export const relayNames = ['a', 'b'] as const
 export type RelayName = (typeof relayNames)[number]
@@ -40,6 +41,8 @@ export type Fault =
   | { kind: 'upgrade relay'; relay: RelayName }
   | { kind: 'connection'; edge: EdgeName; fault: ConnectionFault }
   | ({ kind: 'sink' } & SinkFault)
+  /** Relays that run are given another configuration. */
+  | ReloadFault
 
 export type FaultKind = Fault['kind']
 
@@ -53,6 +56,7 @@ export const faultKinds: readonly FaultKind[] = [
   'upgrade relay',
   'connection',
   'sink',
+  'reload',
 ]
 
 export interface Scheduled {
@@ -74,6 +78,7 @@ const families = {
   upgrades: { everySeconds: 150, least: 1 },
   connections: { everySeconds: 7, least: 10 },
   sinks: { everySeconds: 12, least: 6 },
+  reloads: { everySeconds: 6, least: 10 },
 }
 
 /**
@@ -83,7 +88,7 @@ const families = {
  */
 export function drawSchedule(seed: number, seconds: number, only: readonly FaultKind[] = []): Scheduled[] {
   const random = createRandom(seed).fork('faults')
-  const drawn = [
+  const others = [
     ...spread(random.fork('deaths'), families.deaths, seconds, deaths),
     ...spread(random.fork('upgrades'), families.upgrades, seconds, upgrades),
     ...spread(random.fork('connections'), families.connections, seconds, connections),
@@ -92,6 +97,11 @@ export function drawSchedule(seed: number, seconds: number, only: readonly Fault
     ...spread(random.fork('pauses'), families.pauses, Math.max(seconds - beyondLease.max / 1_000, 10), pauses).flatMap(
       withBacklog,
     ),
+  ]
+  const drawn = [
+    ...others,
+    ...spread(random.fork('reloads'), families.reloads, seconds, reloads),
+    ...beside(random.fork('reloads beside'), others),
   ]
   return drawn.filter(({ fault }) => only.length === 0 || only.includes(fault.kind)).toSorted((a, b) => a.atMs - b.atMs)
 }
@@ -142,6 +152,19 @@ function withBacklog(pause: Scheduled): Scheduled[] {
   if (pause.fault.kind !== 'connection') return [pause]
   const atMs = Math.max(0, pause.atMs - lockedFirst.beforeMs)
   return [{ atMs, fault: { kind: 'sink', sink: 'table', answer: 'locked', ms: lockedFirst.ms } }, pause]
+}
+
+/** A reload may find the relay, its Postgres or Kafka just gone, or lose them half-way. */
+const besideMs = 1_500
+
+function beside(random: Random, others: readonly Scheduled[]): Scheduled[] {
+  const draw = reloads(random)
+  return others.flatMap(({ atMs, fault }) => {
+    const isNear = fault.kind === 'connection' ? /^(postgres|kafka|other)/.test(fault.edge) : fault.kind !== 'sink'
+    if (!isNear || random.next() < 0.5) return []
+    const reload = draw()
+    return reload === undefined ? [] : [{ atMs: Math.max(0, atMs + random.between(-besideMs, besideMs)), fault: reload }]
+  })
 }
 
 const upgrades: Draw = (random) => () => ({ kind: 'upgrade relay', relay: random.pick(relayNames) })
@@ -199,6 +222,10 @@ export function describeFault(fault: Fault): string {
     return `${kind} on ${fault.edge}${detailsOf(details)}`
   }
   if (fault.kind === 'sink') return `sink ${fault.sink}: ${fault.answer}${detailsOf({ ms: fault.ms })}`
+  if (fault.kind === 'reload') {
+    const { kind, what, ...details } = fault
+    return `${kind}, ${what}${detailsOf(details)}`
+  }
   const { kind, ...details } = fault
   return `${kind}${detailsOf(details)}`
 }

@@ -1,7 +1,8 @@
 /** Carries out the schedule on a rig, and undoes everything at the end. */
 import { setMaxListeners } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { describeFault, relayNames, type Fault, type FaultKind, type RelayName, type Scheduled } from './faults.ts'
+import type { Disturbance } from './config-checks.ts'
+import { describeFault, relayNames, type EdgeName, type Fault, type FaultKind, type RelayName, type Scheduled } from './faults.ts'
 import { createRandom } from './random.ts'
 import type { ChaosRelay } from './relay.ts'
 import type { Rig } from './rig.ts'
@@ -20,6 +21,8 @@ export interface Injector {
   end(): Promise<void>
   /** What was done, in order; a fault that met nobody is marked. */
   done: readonly InjectedFault[]
+  /** When relays could not be expected to answer or to reload. */
+  disturbances: readonly Disturbance[]
   /** By kind, of what was done. */
   counts(): Readonly<Partial<Record<FaultKind, number>>>
 }
@@ -34,6 +37,7 @@ export function createInjector({ rig, schedule, seed }: { rig: Rig; schedule: re
   setMaxListeners(0, ending.signal)
   const underWay = new Set<Promise<unknown>>()
   const done: InjectedFault[] = []
+  const disturbances: Disturbance[] = []
   const counts: Partial<Record<FaultKind, number>> = {}
   let postgresBusy = false
 
@@ -54,50 +58,53 @@ export function createInjector({ rig, schedule, seed }: { rig: Rig; schedule: re
   function carryOut(fault: Fault): Promise<unknown> | undefined {
     switch (fault.kind) {
       case 'kill relay':
-        return withRelay(fault.relay, ['up', 'starting', 'frozen'], async (relay) => {
+        return withRelay(fault, ['up', 'starting', 'frozen'], async (relay) => {
           await relay.kill()
           await wait(fault.downMs)
           await relay.start()
         })
       case 'stop relay':
-        return withRelay(fault.relay, ['up'], async (relay) => {
+        return withRelay(fault, ['up'], async (relay) => {
           await relay.stop()
           await wait(fault.downMs)
           await relay.start()
         })
       case 'upgrade relay':
-        return withRelay(fault.relay, ['up'], async (relay) => {
+        return withRelay(fault, ['up'], async (relay) => {
           await relay.stop()
           upgraded[relay.name] = !upgraded[relay.name]
           relay.use(upgraded[relay.name] ? rig.builds.next : rig.builds.now)
           await relay.start()
         })
       case 'freeze relay':
-        return withRelay(fault.relay, ['up'], async (relay) => {
+        return withRelay(fault, ['up'], async (relay) => {
           relay.freeze()
           await wait(fault.ms)
           relay.thaw()
         })
       case 'kill postgres':
-        return withPostgres(async () => {
+        return withPostgres(fault, async () => {
           await rig.postgres.kill()
           await wait(fault.downMs)
           await rig.postgres.start()
         })
       case 'stop postgres':
-        return withPostgres(async () => {
+        return withPostgres(fault, async () => {
           await rig.postgres.stopImmediately()
           await wait(fault.downMs)
           await rig.postgres.start()
         })
       case 'kill backend':
-        return withPostgres(() => rig.postgres.killBackend((count) => random.between(0, count - 1)).catch(() => false))
+        return withPostgres(fault, () => rig.postgres.killBackend((count) => random.between(0, count - 1)).catch(() => false))
       case 'connection': {
         const proxy = rig.proxies.get(fault.edge)
-        return proxy === undefined || proxy.busy() ? undefined : proxy.strike(fault.fault)
+        if (proxy === undefined || proxy.busy()) return undefined
+        return disturbing(fault, behind(fault.edge), () => proxy.strike(fault.fault))
       }
       case 'sink':
         return sinkFault(fault)
+      case 'reload':
+        return rig.configurations.reload(fault, wait)
       default:
         return fault satisfies never
     }
@@ -108,24 +115,34 @@ export function createInjector({ rig, schedule, seed }: { rig: Rig; schedule: re
 
   /** The relay that was drawn, else the other, whichever is in one of these states. */
   function withRelay(
-    name: RelayName,
+    fault: Extract<Fault, { relay: RelayName }>,
     states: readonly ReturnType<ChaosRelay['state']>[],
     act: (relay: ChaosRelay) => Promise<void>,
   ): Promise<void> | undefined {
-    const [first, second] = name === 'a' ? [rig.relays.a, rig.relays.b] : [rig.relays.b, rig.relays.a]
+    const [first, second] = fault.relay === 'a' ? [rig.relays.a, rig.relays.b] : [rig.relays.b, rig.relays.a]
     // A frozen one may be killed while it is frozen; else one thing at a time.
     const free = [first, second].find(
       (relay) => states.includes(relay.state()) && (!busy.has(relay) || relay.state() === 'frozen'),
     )
     if (free === undefined) return undefined
     busy.add(free)
-    return act(free).finally(() => busy.delete(free))
+    return disturbing(fault, [free.name], () => act(free)).finally(() => busy.delete(free))
   }
 
-  function withPostgres<T>(act: () => Promise<T>): Promise<T> | undefined {
+  function withPostgres<T>(fault: Fault, act: () => Promise<T>): Promise<T> | undefined {
     if (postgresBusy || !rig.postgres.isUp()) return undefined
     postgresBusy = true
-    return act().finally(() => (postgresBusy = false))
+    return disturbing(fault, relayNames, act).finally(() => (postgresBusy = false))
+  }
+
+  async function disturbing<T>(fault: Fault, relays: readonly RelayName[], act: () => Promise<T>): Promise<T> {
+    const disturbance = { relays, at: Date.now(), until: Infinity, kind: kindOf(fault) }
+    disturbances.push(disturbance)
+    try {
+      return await act()
+    } finally {
+      disturbance.until = Date.now()
+    }
   }
 
   function sinkFault(fault: Extract<Fault, { kind: 'sink' }>): Promise<unknown> {
@@ -145,6 +162,7 @@ export function createInjector({ rig, schedule, seed }: { rig: Rig; schedule: re
 
   return {
     done,
+    disturbances,
     counts: () => counts,
     async run(seconds) {
       const begun = performance.now()
@@ -164,4 +182,17 @@ export function createInjector({ rig, schedule, seed }: { rig: Rig; schedule: re
       for (const name of relayNames) if (rig.relays[name].state() === 'frozen') rig.relays[name].thaw()
     },
   }
+}
+
+/** Whose senders or databases are at the other end. */
+function behind(edge: EdgeName): readonly RelayName[] {
+  return relayNames.filter((name) => edge === 'other' || edge.endsWith(`-${name}`))
+}
+
+/** A backend that is killed leaves no lock, one that nobody hears of does. */
+function kindOf(fault: Fault): Disturbance['kind'] {
+  if (fault.kind === 'freeze relay') return 'locks'
+  if (fault.kind !== 'connection') return 'away'
+  if (fault.edge.startsWith('sender')) return 'senders'
+  return fault.edge.startsWith('postgres') ? 'locks' : 'away'
 }

@@ -159,7 +159,8 @@ export function expectedOf({ kind, type }: Message, { kafka }: Sinks): Expected[
     delivered('everything', 'mirror'),
     ...(kafka ? [delivered('everything', 'stream')] : []),
     delivered('everything', 'ordered'),
-    ...(type.startsWith('batch.') ? [delivered('jobs', 'state')] : []),
+    // Where the configuration had the guest when the message was stored: see `guestOf`.
+    ...(type.startsWith('batch.') ? [delivered('jobs', 'state'), delivered('guest', 'guest')] : []),
     ...(kind === 'alert' ? [delivered('alerts', 'ops')] : []),
     ...(kind === 'counted' ? [delivered('counted', 'forward')] : []),
     ...(kind === 'uncountable' ? [{ rule: 'counted', sink: 'forward', state: 'dead', code: 'condition_error' } as const] : []),

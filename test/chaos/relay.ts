@@ -22,6 +22,8 @@ export interface ChaosRelay {
   stop(): Promise<void>
   freeze(): void
   thaw(): void
+  /** SIGHUP, where somebody is there who listens to it: a process that has just begun would end. */
+  reload(): void
   /** Which build its next start runs: `main.js`. */
   use(binary: string): void
   /** Exits that nobody asked for, of processes that were ready, and those that were asked for in vain. */
@@ -162,6 +164,9 @@ export function createRelay(options: ChaosRelayOptions): ChaosRelay {
     thaw() {
       child?.kill('SIGCONT')
       if (state === 'frozen') state = 'up'
+    },
+    reload() {
+      if (state !== 'down' && state !== 'starting') child?.kill('SIGHUP')
     },
     use: (next) => (binary = next),
     crashes,

@@ -1,10 +1,12 @@
 /** Everything a run consists of, acquired in order and released in reverse. */
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { startJwksServer } from '../../src/emulator/jwks-server.ts'
 import { makeServerDir } from '../setup/server-dir.ts'
 import { createArrivals, type Arrivals } from './arrivals.ts'
-import { relayYaml, webhookPath } from './config.ts'
+import { createConfigHistory, type ConfigHistory } from './config-history.ts'
+import { webhookPath } from './config.ts'
+import { createConfigurations, type Configurations } from './configurations.ts'
 import { edgeNames, relayNames, type EdgeName, type RelayName } from './faults.ts'
 import { startGenerator, type Generator } from './generator.ts'
 import { startGuard } from './guard.ts'
@@ -35,6 +37,8 @@ export interface Rig {
   sinks: Sinks
   arrivals: Arrivals
   ledger: Ledger
+  configurations: Configurations
+  history: ConfigHistory
   builds: { now: string; next: string }
   startTraffic: () => Generator
   stop(): Promise<void>
@@ -113,9 +117,14 @@ async function acquire(
   const portOf = (edge: EdgeName): number => proxies.get(edge)?.port ?? 0
 
   const sinks: Sinks = { kafka: broker !== undefined }
-  const configFile = join(logs, 'relay.yaml')
   const ports = { http: portOf('http'), slack: portOf('slack'), kafka: portOf('kafka') }
-  writeFileSync(configFile, relayYaml({ ports, jwksUri: jwks.url, audience: signer.audience, sinks }))
+  const history = createConfigHistory()
+  const configurations = createConfigurations({
+    dir: logs,
+    surroundings: { ports, jwksUri: jwks.url, audience: signer.audience, sinks, takenPort: receiver.port },
+    relay: (name) => relays[name],
+    history,
+  })
   const builds = { now: binary, next: buildNextRelease(binary) }
   onStop(removeNextRelease)
 
@@ -127,7 +136,7 @@ async function acquire(
       FORWARD_SECRET: signer.keys.secret,
       SLACK_BOT_TOKEN: 'xoxb-chaos',
     }
-    const made = createRelay({ name, binary, configFile, env, logs, guard })
+    const made = createRelay({ name, binary, configFile: configurations.fileOf(name), env, logs, guard })
     relays[name] = made
     onStop(() => made.kill())
     return made
@@ -148,6 +157,8 @@ async function acquire(
     sinks,
     arrivals,
     ledger,
+    configurations,
+    history,
     builds,
     startTraffic() {
       const generator = startGenerator({

@@ -6,6 +6,7 @@ import { drawSchedule, relayNames, type FaultKind } from './faults.ts'
 import type { Generator } from './generator.ts'
 import { createInjector, type Injector } from './injector.ts'
 import { findLeaks } from './leaks.ts'
+import { watchReadiness } from './readiness.ts'
 import { startRig, type Rig } from './rig.ts'
 import { tellStories } from './story.ts'
 
@@ -40,6 +41,9 @@ export interface Report {
   connection_faults: number
   /** What was done, by kind. */
   faults: Readonly<Partial<Record<FaultKind, number>>>
+  /** Configurations that relays took, and those that they refused, as they told it. */
+  reloads_applied: number
+  reloads_refused: number
   refused_forgeries: number
   kafka: string
   settled_after_seconds: number | null
@@ -69,10 +73,12 @@ export async function runChaos(options: RunOptions, signal: AbortSignal): Promis
       for (const name of relayNames) rig.relays[name].sampleMemory()
       progress(progressOf(rig, generator, injector, Date.now() - begun))
     }, sampleEveryMs)
+    const readiness = watchReadiness(rig)
     try {
       await Promise.race([injector.run(seconds), aborted(signal)])
       generator.stopOffering()
       await injector.end()
+      rig.configurations.finish()
       const settledAfter = await settle(rig, generator, options.settleSeconds)
       say(
         settledAfter === undefined
@@ -84,11 +90,12 @@ export async function runChaos(options: RunOptions, signal: AbortSignal): Promis
       if (settledAfter !== undefined) await settle(rig, generator, options.settleSeconds)
       for (const name of relayNames) rig.relays[name].sampleMemory()
       const evidence = await readEvidence((database) => rig.postgres.url(database))
-      const violations = [...judge({ ...rig, evidence }), ...late, ...leaks(rig, evidence)]
+      const violations = [...judge({ ...rig, evidence, disturbances: injector.disturbances }), ...late, ...leaks(rig, evidence)]
       const report = reportOf(options, rig, injector, evidence, settledAfter)
       return { rig, report: { ...report, violations: await withStories(rig, injector, violations, begun, say) } }
     } finally {
       clearInterval(sampling)
+      readiness.stop()
     }
   } catch (error) {
     await rig.stop()
@@ -106,7 +113,8 @@ function aborted(signal: AbortSignal): Promise<never> {
 function progressOf(rig: Rig, generator: Generator, injector: Injector, ms: number): string {
   const states = relayNames.map((name) => `${name} ${rig.relays[name].state()}`).join(', ')
   const waiting = generator.waiting()
-  return `${Math.round(ms / 1_000)} s: ${rig.ledger.acknowledged()} acknowledged, ${waiting} waiting, ${killsOf(injector)} kills, ${strikesOf(rig)} connection faults; relay ${states}; Postgres ${rig.postgres.isUp() ? 'up' : 'down'}`
+  const { applied, refused } = rig.history.reloads()
+  return `${Math.round(ms / 1_000)} s: ${rig.ledger.acknowledged()} acknowledged, ${waiting} waiting, ${killsOf(injector)} kills, ${strikesOf(rig)} connection faults, ${applied} reloads and ${refused} refused; relay ${states}; Postgres ${rig.postgres.isUp() ? 'up' : 'down'}`
 }
 
 function killsOf(injector: Injector): number {
@@ -128,9 +136,14 @@ async function settle(rig: Rig, generator: Generator, limitSeconds: number): Pro
     rig.slack.collect()
     const quiet = arrived === rig.arrivals.count()
     arrived = rig.arrivals.count()
-    if (up && quiet && generator.waiting() === 0 && open?.deliveries === 0 && open.leases === 0) return passed()
+    if (up && quiet && runsLast(rig) && generator.waiting() === 0 && open?.deliveries === 0 && open.leases === 0) return passed()
   }
   return undefined
+}
+
+/** What a sink that was gone is owed cannot come to rest before. */
+function runsLast({ history }: Rig): boolean {
+  return relayNames.every((name) => history.seen.findLast(({ relay }) => relay === name)?.hash === history.last(name)?.hash)
 }
 
 async function sendFresh(rig: Rig, generator: Generator): Promise<Violation[]> {
@@ -170,6 +183,8 @@ function reportOf(
     kills: killsOf(injector),
     connection_faults: strikesOf(rig),
     faults: injector.counts(),
+    reloads_applied: rig.history.reloads().applied,
+    reloads_refused: rig.history.reloads().refused,
     refused_forgeries: rig.ledger.forgeries.filter(({ sendings }) => sendings.some(({ status }) => status === 400)).length,
     kafka: rig.kafka,
     settled_after_seconds: settledAfter === undefined ? null : Number(settledAfter.toFixed(1)),

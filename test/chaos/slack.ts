@@ -1,6 +1,7 @@
 /** The Slack sink's end: the stand-in for Slack's Web API, told to fail, and what was posted to it. */
 import { startSlackServer, type Fault, type SlackMessage } from '../../src/demo/slack-server.ts'
 import type { Arrivals } from './arrivals.ts'
+import { revisionMark } from './config.ts'
 import type { SinkFault } from './faults.ts'
 
 type SlackAnswer = Extract<SinkFault, { sink: 'slack' }>['answer']
@@ -33,12 +34,19 @@ export async function startSlackEnd(arrivals: Arrivals): Promise<SlackEnd> {
     collect() {
       const messages = server.messages()
       for (const message of messages.slice(collected)) {
-        arrivals.note({ sink: 'ops', rule: '', id: webhookIdOf(message), at: message.at, taken: true, payload: message.text })
+        const [payload, revision] = splitRevision(message.text)
+        arrivals.note({ sink: 'ops', rule: '', id: webhookIdOf(message), at: message.at, taken: true, payload, revision })
       }
       collected = messages.length
     },
     stop: () => server.close(),
   }
+}
+
+/** What the rule said of itself, and the rest, which is about the message. */
+function splitRevision(text: string): [payload: string, revision: number] {
+  const at = text.lastIndexOf(revisionMark)
+  return [text.slice(0, at), Number(text.slice(at + revisionMark.length))]
 }
 
 /** Every message carries it as metadata. */

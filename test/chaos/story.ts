@@ -15,7 +15,7 @@ interface Line {
 /** Faults are told from so long before the event was sent until so long after the last other line. */
 const contextMs = 3_000
 
-const sinkNames = ['forward', 'refuser', 'ordered', 'ops', 'stream']
+const sinkNames = ['forward', 'refuser', 'ordered', 'guest', 'ops', 'stream']
 
 /** @param begun of the run, milliseconds since the epoch: a story counts from there */
 export async function tellStories(

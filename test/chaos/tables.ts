@@ -10,6 +10,7 @@ create table seen (webhook_id text primary key, type text, subject text, note te
 create table seen_writes (id bigint generated always as identity primary key, webhook_id text not null, at timestamptz not null default clock_timestamp());
 create function remember() returns trigger language plpgsql as $$ begin insert into seen_writes (webhook_id) values (new.webhook_id); return new; end $$;
 create trigger remember after insert or update on seen for each row execute function remember();
+create table bare (id text primary key, relay_event_time timestamptz, relay_event_seq bigint);
 create table state (subject text primary key, webhook_id text, type text, note text, relay_event_time timestamptz, relay_event_seq bigint);
 `
 

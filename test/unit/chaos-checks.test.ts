@@ -1,7 +1,10 @@
 import { describe, expect, it } from 'vitest'
 import { createArrivals, type Arrival, type Arrivals } from '../chaos/arrivals.ts'
 import { judge, type Case } from '../chaos/checks.ts'
+import { createConfigHistory, type ConfigHistory } from '../chaos/config-history.ts'
+import { firstVariant } from '../chaos/config.ts'
 import type { Evidence } from '../chaos/evidence.ts'
+import { relayNames } from '../chaos/faults.ts'
 import { createLedger, type Sending } from '../chaos/ledger.ts'
 import { createMessages, expectedOf, payloadOf, type Message, type Sinks } from '../chaos/messages.ts'
 import { createRandom } from '../chaos/random.ts'
@@ -29,6 +32,16 @@ function messages(): Message[] {
   )
 }
 
+/** Both relays ran one configuration all the time. */
+function steadyHistory(): ConfigHistory {
+  const history = createConfigHistory()
+  for (const relay of relayNames) {
+    history.wrote({ at: -Infinity, relay, number: 1, hash: 'first', variant: firstVariant, what: 'the first' })
+    history.saw({ askedAt: 1, at: 2, relay, pid: 1, hash: 'first', refused: false, reloads: { applied: 0, refused: 0 } })
+  }
+  return history
+}
+
 /** A run in which everything went as promised. */
 function goodCase(sent = messages()): Case {
   const ledger = createLedger()
@@ -38,7 +51,8 @@ function goodCase(sent = messages()): Case {
     entry.firstSentAt = n * 10
     ledger.answered(entry, sending(n * 10 + 5))
     for (const { rule, sink } of expectedOf(message, sinks)) {
-      arrivals.note({ sink, rule, id: message.id, at: n * 10 + 6, taken: true, payload: payloadOf(message, sink) })
+      const revision = sink === 'ops' ? { revision: 0 } : {}
+      arrivals.note({ sink, rule, id: message.id, at: n * 10 + 6, taken: true, payload: payloadOf(message, sink), ...revision })
     }
   }
   const row = (message: Message, sink: string, key = message.id) => ({
@@ -55,6 +69,8 @@ function goodCase(sent = messages()): Case {
     ledger,
     arrivals,
     sinks,
+    history: steadyHistory(),
+    disturbances: [],
     evidence: {
       events: sent.map((message, n) => ({
         id: String(n + 1),
@@ -85,7 +101,7 @@ function goodCase(sent = messages()): Case {
 /** Arrivals that their sink's end noted otherwise. */
 function arrivalsWith({ arrivals }: Case, change: (arrival: Arrival) => Arrival[]): Arrivals {
   const changed = createArrivals()
-  for (const sink of ['forward', 'refuser', 'ordered', 'ops', 'stream'])
+  for (const sink of ['forward', 'refuser', 'ordered', 'guest', 'ops', 'stream'])
     for (const arrival of arrivals.at(sink)) for (const noted of change(arrival)) changed.note(noted)
   return changed
 }

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { drawSchedule, edgeNames, faultKinds } from '../chaos/faults.ts'
+import { brokenHow } from '../chaos/reload-faults.ts'
 
 describe('the schedule of a chaos run', () => {
   it('is the same for the same seed and length', () => {
@@ -39,6 +40,21 @@ describe('the schedule of a chaos run', () => {
     expect(connections.length).toBeGreaterThan(34)
     expect(faults.filter(({ kind }) => /^(kill|stop)/.test(kind)).length).toBeGreaterThan(10)
     expect(new Set(faults.map(({ kind }) => kind))).toEqual(new Set(faultKinds))
+  })
+
+  it('changes configurations in every way within a minute, some of them beside another fault', () => {
+    const schedule = drawSchedule(1, 60)
+    const reloads = schedule.flatMap(({ fault }) => (fault.kind === 'reload' ? fault : []))
+    expect(new Set(reloads.map(({ what }) => what))).toEqual(
+      new Set(['sink anew', 'rule text', 'rule appears', 'rule gone', 'sink gone', ...brokenHow]),
+    )
+    expect(new Set(reloads.map(({ relays }) => relays.join()))).toEqual(new Set(['a', 'b', 'a,b']))
+    expect(new Set(reloads.map(({ by }) => by))).toEqual(new Set(['signal', 'written', 'replaced']))
+    const deaths = schedule.filter(({ fault: { kind } }) => /^(kill|stop)/.test(kind)).map(({ atMs }) => atMs)
+    const near = schedule.filter(
+      ({ atMs, fault }) => fault.kind === 'reload' && deaths.some((death) => Math.abs(death - atMs) <= 1_500),
+    )
+    expect(near.length).toBeGreaterThan(0)
   })
 
   it('draws only what it is asked for, at the same times', () => {
