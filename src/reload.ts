@@ -4,6 +4,7 @@ import { ConfigError } from './config/issues.ts'
 import type { LoadedConfig } from './config/load.ts'
 import type { Stamps } from './config/stamp.ts'
 import { messageOf, RelayError } from './errors.ts'
+import { whenAborted } from './lifecycle.ts'
 import type { Log } from './log.ts'
 
 /** What `/readyz` says of the configuration. */
@@ -23,7 +24,8 @@ export interface Reloader {
   state: () => ConfigState
   /** Files and directories whose change is worth a reload. */
   looked: () => Stamps
-  stop: () => Promise<void>
+  /** Waits for one that is under way, until `deadline` aborts. */
+  stop: (deadline: AbortSignal) => Promise<void>
 }
 
 export interface ReloaderOptions {
@@ -104,10 +106,11 @@ export function createReloader({ first, load, use, log }: ReloaderOptions): Relo
     reload,
     state: () => ({ hash: current.hash, since: since.toISOString(), reloads: { ...reloads }, ...(refused && { refused }) }),
     looked: () => looked,
-    async stop() {
+    async stop(deadline) {
       stopped = true
       clearTimeout(retrying)
-      await running
+      const late = new Promise<void>((resolve) => whenAborted(deadline, resolve))
+      await Promise.race([running, late])
     },
   }
 }

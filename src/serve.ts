@@ -150,7 +150,7 @@ export async function serve(options: ServeOptions): Promise<Relay> {
     })
     lifecycle.onStop('prune', () => pruner.stop())
     const reloader = createReloader({ first, load, use: configured.use, log })
-    lifecycle.onStop('reloading', () => reloader.stop())
+    lifecycle.onStop('reloading', () => reloader.stop(deadline.signal))
     const { server } = first.config
     const { host, port, close } = await listen(configured.handle, {
       host: server.host,

@@ -1,7 +1,8 @@
+import { closeSync, openSync } from 'node:fs'
 import type { Command } from 'commander'
 import { loadConfig } from '../config/load.ts'
 import { createLog } from '../log.ts'
-import { serve, type Relay } from '../serve.ts'
+import { serve } from '../serve.ts'
 import { withConfig, withLogLevel, type ConfigOption } from './options.ts'
 
 interface ServeCommandOptions extends ConfigOption {
@@ -15,23 +16,51 @@ export function addServe(program: Command): void {
     .option('--no-watch', 'do not read the configuration again when its files change')
     .action(async ({ config, logLevel, watch }: ServeCommandOptions) => {
       const log = createLog({ level: logLevel })
-      let relay: Relay | undefined
-      // From the beginning: without a listener the signal ends the process.
-      process.on('SIGHUP', () => void relay?.reload('SIGHUP'))
       const starting = new AbortController()
       const stopAsked = nextSignal(() => starting.abort())
-      relay = await serve({
+      const hangUps = onHangUp()
+      const relay = await serve({
         load: () => loadConfig({ file: config, env: process.env }),
         watch,
         env: process.env,
         log,
         signal: starting.signal,
       })
+      hangUps.mean(() => void relay.reload('SIGHUP'))
       const signal = await stopAsked
       log.info(`${signal}: finishing what is under way; a second signal exits at once`)
       await relay.stop()
       log.info('stopped')
     })
+}
+
+/** SIGHUP asks for something, but where a terminal was closed: that ends the process, as SIGTERM does. */
+function onHangUp(): { mean: (act: () => void) => void } {
+  let act: (() => void) | undefined
+  let missed = false
+  // From the beginning: without a listener the signal ends the process at once.
+  process.on('SIGHUP', () => {
+    if (isTerminalGone()) process.kill(process.pid, 'SIGTERM')
+    else if (act === undefined) missed = true
+    else act()
+  })
+  return {
+    mean(meant) {
+      act = meant
+      if (missed) meant()
+    },
+  }
+}
+
+/** Of a process that was started in one. */
+function isTerminalGone(): boolean {
+  if (!process.stderr.isTTY) return false
+  try {
+    closeSync(openSync('/dev/tty', 'r'))
+    return false
+  } catch {
+    return true
+  }
 }
 
 /** The first SIGTERM or SIGINT; a second one ends the process at once. */

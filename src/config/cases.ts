@@ -31,8 +31,8 @@ const resourceSchema = z.strictObject({
 
 const expectedSchema = z
   .looseObject({
-    rule: name,
-    sink: name,
+    rule: name.describe('Of the delivery.'),
+    sink: name.describe('Of the delivery.'),
     fails: z.enum(['template_error', 'expression_error']).optional().describe('It cannot be rendered, by this code.'),
     dead: z.enum(['condition_error']).optional().describe('The condition of its rule fails: it is dead at once.'),
   })
@@ -53,7 +53,10 @@ export const caseSchema = z.strictObject({
     .describe('Default msg_dry_run.'),
   scheme: z.enum(['hmac', 'ed25519', 'jwt', 'reconciled']).optional().describe('Default hmac.'),
   user_metadata: z.record(z.string(), z.unknown()).optional().describe('`event.user_metadata`, where the event itself has none.'),
-  resource: resourceSchema.nullable().optional().describe('What `enrich` would fetch; by default it finds nothing.'),
+  resource: resourceSchema
+    .nullable()
+    .optional()
+    .describe('What `enrich` would fetch, with as many of its fields as the case needs; by default it finds nothing.'),
   expect: z.array(expectedSchema).describe('Exactly these deliveries, in any order; [] is none.'),
 })
 

@@ -34,18 +34,18 @@ export const geminiSchema = z
     reconcile: z
       .strictObject({
         source: name.optional().describe('Whose events are made up for; needed when there are several sources.'),
-        every: durationMs.default(3_600_000).describe('How often (default 1h).'),
-        since: durationMs.default(172_800_000).describe('Batches that ended so long ago at most (default 48h).'),
+        every: durationMs.default(3_600_000).describe('How often.'),
+        since: durationMs.default(172_800_000).describe('Batches that ended so long ago at most.'),
       })
       .optional()
       .describe('Ask the API for batches that ended, and make the events that never came.'),
     enrich: z
       .strictObject({
-        budget: rate.default({ count: 5, perMs: 1_000 }).describe('At most so many calls, per process (default 5/s).'),
+        budget: rate.default({ count: 5, perMs: 1_000 }).describe('At most so many calls, per process.'),
         timeout: durationMs
           .refine((ms) => ms <= maxTimeoutMs, { error: 'at most 20s' })
           .default(5_000)
-          .describe('Longest one call may take (default 5s).'),
+          .describe('Longest one call may take.'),
       })
       .prefault({}),
   })

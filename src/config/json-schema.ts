@@ -2,7 +2,8 @@
 import { z } from 'zod'
 import { isMap, type RawMap } from './raw.ts'
 import { operatorJsonSchema } from './pattern-json-schema.ts'
-import { configSchema, operatorSchema, sinkSchema } from './schema.ts'
+import { configSchema, operatorSchema } from './schema.ts'
+import { sinkSchema } from './sink-schema.ts'
 import { durationPattern, ratePattern, sizePattern, writtenDuration, writtenRate, writtenSize } from './values.ts'
 
 /** To an editor nothing is missing in a file: sources may be in another one, and a sink's settings under `defaults`. */

@@ -65,9 +65,9 @@ function rowsOf(schema: RawMap, before: string): Row[] {
   })
 }
 
-/** What \`defaults\` may hold is what the sinks hold. */
+/** What `defaults` may hold is what the sinks hold; the fields of a job are those of docs/enrich.md. */
 function isRepeated(path: string): boolean {
-  return ['slack', 'kafka', 'table', 'http', 'log'].includes(path)
+  return ['slack', 'kafka', 'table', 'http', 'log', 'resource'].includes(path)
 }
 
 /** Of a map in a list, or under names of the user's own. */

@@ -5,7 +5,7 @@ import pg from 'pg'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { createTestDatabase, type TestDatabase } from '../setup/database.ts'
 import { startLoad } from '../setup/load.ts'
-import { spawnRelay, type RelayProcess } from '../setup/relay-process.ts'
+import { launchRelay, spawnRelay, type RelayProcess } from '../setup/relay-process.ts'
 import { envelope, eventually, post, secret } from '../setup/sender.ts'
 import { startReceiver, type Receiver } from '../sinks/receiver.ts'
 
@@ -127,6 +127,27 @@ describe('under load', () => {
     expect(seen.toSorted()).toEqual(failures.toSorted())
     expect(await reloads()).toMatchObject({ detail: { config: { reloads: { applied: 15, refused: 5 } } } })
   }, 180_000)
+})
+
+describe('SIGHUP', () => {
+  it('that comes while the relay starts is minded when it has started', async () => {
+    const lock = await db.connect()
+    // That of the migrations, see store/migrate.ts: the relay has read its files, and waits.
+    await lock.query('select pg_advisory_lock(4738216051)')
+    const starting = launchRelay({ yaml: configText(), args: ['--no-watch'] })
+    try {
+      const waiting = () => count(`pg_locks where locktype = 'advisory' and not granted`)
+      await eventually(waiting, (n) => n === 1)
+      writeFileSync(starting.file, configText({ rules: '  - { name: late, when: { type: video.generated }, to: [trace] }' }))
+      starting.child.kill('SIGHUP')
+    } finally {
+      await lock.query('select pg_advisory_unlock(4738216051)')
+      lock.release()
+    }
+    relay = { ...starting, url: await starting.ready }
+    await eventually(told, (n) => n === 1)
+    expect(relay.log()).toContain('"why":"SIGHUP","msg":"the configuration was reloaded"')
+  })
 })
 
 describe('its files', () => {

@@ -19,7 +19,7 @@ export interface TestRelay {
 }
 
 /** Settings that a test's YAML does not repeat. */
-export type RelayConfig = { yaml: string; env?: Record<string, string> }
+export type RelayConfig = { yaml: string; env?: Record<string, string>; args?: readonly string[] }
 
 export function writeConfig(yaml: string): { file: string; remove(): void } {
   const dir = mkdtempSync(join(tmpdir(), 'gemini-relay-config-'))
@@ -44,9 +44,9 @@ export async function spawnRelay(config: RelayConfig): Promise<RelayProcess> {
 }
 
 /** The built process at once; `ready` is its URL. */
-export function launchRelay({ yaml, env = {} }: RelayConfig): Omit<RelayProcess, 'url'> & { ready: Promise<string> } {
+export function launchRelay({ yaml, env = {}, args = [] }: RelayConfig): Omit<RelayProcess, 'url'> & { ready: Promise<string> } {
   const config = writeConfig(yaml)
-  const child = spawn(process.execPath, [binary, 'serve', '--config', config.file], {
+  const child = spawn(process.execPath, [binary, 'serve', '--config', config.file, ...args], {
     env: { PATH: process.env.PATH, ...env },
     stdio: ['ignore', 'ignore', 'pipe'],
   })

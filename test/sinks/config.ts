@@ -1,5 +1,6 @@
 /** Sink configurations as the loader would make them: parsed, with their defaults. */
-import { sinkSchema, targetSchema, type SinkConfig, type SinkConfigOf } from '../../src/config/schema.ts'
+import { targetSchema, type SinkConfig, type SinkConfigOf } from '../../src/config/schema.ts'
+import { sinkSchema } from '../../src/config/sink-schema.ts'
 import type { Target } from '../../src/config/targets.ts'
 
 export function sinkConfig<T extends SinkConfig['type']>(type: T, odd: Record<string, unknown> = {}): SinkConfigOf<T> {

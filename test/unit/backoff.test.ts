@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
-import { retrySchema } from '../../src/config/schema.ts'
+import { retrySchema } from '../../src/config/sink-schema.ts'
 import { longestRetryAfterMs, retryDelayMs } from '../../src/deliver/backoff.ts'
 
 const retry = (odd: Record<string, unknown> = {}) => retrySchema.parse({ jitter: 0, ...odd })

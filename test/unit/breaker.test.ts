@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest'
-import { breakerSchema } from '../../src/config/schema.ts'
+import { breakerSchema } from '../../src/config/sink-schema.ts'
 import { createBreaker, type Breaker } from '../../src/deliver/breaker.ts'
 
 let now: number

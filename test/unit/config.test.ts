@@ -4,6 +4,7 @@ import { z } from 'zod'
 import { ConfigError, formatIssues } from '../../src/config/issues.ts'
 import { configJsonSchema } from '../../src/config/json-schema.ts'
 import { loadConfig } from '../../src/config/load.ts'
+import { configReference } from '../../src/config/reference.ts'
 import { RelayError } from '../../src/errors.ts'
 import { relayEvent } from '../fixtures/deliveries.ts'
 
@@ -817,6 +818,30 @@ describe('what is allowed and probably not meant is a warning', () => {
   })
 })
 
+describe('the reference', () => {
+  const rows = configReference(configJsonSchema('reference'))
+    .split('\n')
+    .filter((line) => line.startsWith('| `'))
+
+  test('says of each key what it is', () => {
+    expect(rows.length).toBeGreaterThan(100)
+    expect(rows.filter((row) => /\|\s*\|$/.test(row))).toEqual([])
+  })
+
+  test.each([
+    ['body_limit', 'size', '`256kb`'],
+    ['timeout', 'duration', '`15s`'],
+    ['rate', 'rate', '`1/s`'],
+    ['token', 'text', 'needed'],
+    ['webhooks.NAME.events', 'list of text', ''],
+    ['to[].sink', 'text', 'needed'],
+    ['unbound_jwt', '`once` or `accept` or `reject`', '`once`'],
+  ])('has %s, a %s, by default %s', (key, type, fallback) => {
+    const cells = rows.map((row) => row.split('|').map((cell) => cell.trim()))
+    expect(cells.some(([, name, ...rest]) => name?.endsWith(`${key}\``) && rest[0] === type && rest[1] === fallback)).toBe(true)
+  })
+})
+
 describe('the JSON Schema for editors', () => {
   test('is what the repository holds', () => {
     expect(JSON.parse(readFileSync('config/relay.schema.json', 'utf8'))).toEqual(
@@ -836,6 +861,7 @@ describe('the JSON Schema for editors', () => {
     }
     expect(port.parse(configJsonSchema('editor')).properties.server.properties.port).toEqual({
       default: 8080,
+      description: '0 takes a free one.',
       anyOf: [{ type: 'number' }, digits],
     })
   })

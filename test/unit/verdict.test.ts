@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { retrySchema } from '../../src/config/schema.ts'
+import { retrySchema } from '../../src/config/sink-schema.ts'
 import { failureEnd, pauseMs } from '../../src/deliver/verdict.ts'
 import { failureRetryable, type FailureCode } from '../../src/errors.ts'
 import { failed } from '../../src/sinks/sink.ts'
