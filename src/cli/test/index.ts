@@ -22,8 +22,9 @@ export function addTest(program: Command): void {
     .option('--watch', 'run again whenever one of the files changes, until it is stopped', false)
     .action((named: readonly string[], options: TestOptions) => {
       const files = named.length === 0 ? [options.config] : named
-      process.exitCode = runOnce(files, options) ? 0 : 1
+      // First: what changes while the cases run is run again.
       if (options.watch) watchFiles(files, () => void runOnce(files, options))
+      process.exitCode = runOnce(files, options) ? 0 : 1
     })
 }
 
