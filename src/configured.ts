@@ -189,10 +189,14 @@ export function createConfigured(parts: RelayParts, options: ConfiguredOptions):
   /** @param unused when no attempt of before is under way any more */
   function retire(drafts: Drafts, unused: Promise<unknown>): void {
     const { retired } = parts
-    const requestsEnded = sleep(requestsEndMs, undefined, { ref: false, signal: retired.signal }).catch(() => {})
     for (const sink of drafts.sinks.use()) retired.add(unused, () => sink.close())
-    for (const verifier of drafts.verifiers.use()) retired.add(requestsEnded, () => verifier.stop())
-    for (const managed of drafts.managed.use()) retired.add(requestsEnded, () => managed.stop())
+    const verifiers = drafts.verifiers.use()
+    if (verifiers.length > 0) {
+      const requestsEnded = sleep(requestsEndMs, undefined, { ref: false, signal: retired.signal }).catch(() => {})
+      for (const verifier of verifiers) retired.add(requestsEnded, () => verifier.stop())
+    }
+    // Requests that are on their way are verified with what it has in memory.
+    for (const managed of drafts.managed.use()) retired.add(Promise.resolve(), () => managed.stop())
     // Whoever waited for a job was given back.
     for (const jobs of drafts.jobs.use()) jobs.stop()
     for (const schedule of drafts.reconciling.use()) retired.add(Promise.resolve(), () => schedule.stop())

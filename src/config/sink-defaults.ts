@@ -15,7 +15,7 @@ export function withDefaults(json: unknown): unknown {
       const value = defaults[layer]
       return isMap(value) ? [value] : []
     })
-    return [name, said.reduce((inner, outer) => merged(inner, outer, 0), sink)]
+    return [name, said.reduce(merged, sink)]
   })
   return { ...json, sinks: { ...sinks, ...Object.fromEntries(filled) } }
 }
@@ -29,6 +29,7 @@ export function writtenAt(json: unknown, path: Path): Path {
   const [section, name, ...rest] = path
   const sink = section === 'sinks' && name !== undefined ? at(json, [section, name]) : undefined
   if (!isMap(sink) || rest.length === 0 || at(sink, rest) !== undefined) return path
+  if (at(sink, rest.slice(0, 1)) !== undefined && !inParts.has(rest[0])) return path
   const layer = layersFor(sink).find((one) => at(json, ['defaults', one, ...rest]) !== undefined)
   return layer === undefined ? path : ['defaults', layer, ...rest]
 }
@@ -39,14 +40,14 @@ function layersFor(sink: RawMap): string[] {
   return type === undefined ? [] : [type, forAll]
 }
 
-/** A retry or a breaker, say, is a map: deeper is nothing that sinks share, and a map can hold itself, by an alias. */
-const maxDepth = 4
+/** Of these a sink may say a part; whatever else it says, it says whole. */
+const inParts: ReadonlySet<unknown> = new Set(['retry', 'breaker'])
 
-function merged(inner: RawMap, outer: RawMap, depth: number): RawMap {
+function merged(inner: RawMap, outer: RawMap): RawMap {
   const added = Object.entries(outer).filter(([key]) => !Object.hasOwn(inner, key))
   const both = Object.entries(inner).map(([key, value]): [string, unknown] => {
-    const under = Object.hasOwn(outer, key) ? outer[key] : undefined
-    return [key, isMap(value) && isMap(under) && depth < maxDepth ? merged(value, under, depth + 1) : value]
+    const under = inParts.has(key) && Object.hasOwn(outer, key) ? outer[key] : undefined
+    return [key, isMap(value) && isMap(under) ? { ...under, ...value } : value]
   })
   return Object.fromEntries([...both, ...added])
 }

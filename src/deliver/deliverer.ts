@@ -62,6 +62,7 @@ interface RunningLane {
   plan: LanePlan
   sink: Sink
   jobs: Jobs | undefined
+  isOrdered: boolean
 }
 
 export function createDeliverer({ pool, claimPool, listener, holder, pauses, log }: DelivererOptions): Deliverer {
@@ -169,12 +170,22 @@ export function createDeliverer({ pool, claimPool, listener, holder, pauses, log
         limits.set(plan.limits, shares)
         const asked = plan.enriched === undefined ? undefined : jobs
         const same = before.find((one) => one.sink === sink && one.jobs === asked && isDeepStrictEqual(one.plan, plan))
-        return same ?? { lane: makeLane(plan, next.config, sink, shares.limits), plan, sink, jobs: asked }
+        const isOrdered = keepsOrder(next.config.sinks[plan.sink])
+        return same ?? { lane: makeLane(plan, next.config, sink, shares.limits), plan, sink, jobs: asked, isOrdered }
       })
       shared = limits
       laneOf = new Map(running.flatMap(({ lane }) => lane.rules.map((rule) => [pairKey(rule, lane.sinkName), lane] as const)))
-      const retired = retire(before.filter((one) => !running.includes(one)).map(({ lane }) => lane))
-      if (started) for (const one of running) if (!before.includes(one)) one.lane.start()
+      const gone = before.filter((one) => !running.includes(one))
+      const retired = retire(gone.map(({ lane }) => lane))
+      if (started) {
+        for (const one of running) {
+          if (before.includes(one)) continue
+          // What an unordered lane has under way nobody can tell the order of: it ends first.
+          const isNewOrder = one.isOrdered && gone.some((other) => other.plan.sink === one.plan.sink && !other.isOrdered)
+          if (isNewOrder) void retired.then(() => one.lane.start())
+          else one.lane.start()
+        }
+      }
       return retired
     },
     async unknownPairs() {

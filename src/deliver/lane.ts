@@ -48,7 +48,7 @@ export interface Lane {
   readonly name: string
   readonly sinkName: string
   readonly rules: readonly string[]
-  /** Claims once, to begin with what an earlier process left. */
+  /** Claims once, to begin with what an earlier process left. Before it nothing is attempted or claimed. */
   start(): void
   /** True when a delivery accepted now may start here without overtaking anything; holds a place for it. */
   reserve(): boolean
@@ -96,11 +96,12 @@ export function createLane(options: LaneOptions): Lane {
   let claiming: Promise<void> | undefined
   let claimedAt = -Infinity
   let pausedUntil = -Infinity
+  let started = false
   let stopping = false
   let timer: NodeJS.Timeout | undefined
 
   function pump(): void {
-    if (stopping) return
+    if (stopping || !started) return
     if (options.paused()) {
       giveBack()
       return pumpIn(pollMs)
@@ -275,7 +276,10 @@ export function createLane(options: LaneOptions): Lane {
     name,
     sinkName: options.sinkName,
     rules: options.rules,
-    start: pump,
+    start() {
+      started = true
+      pump()
+    },
     reserve() {
       // Whose turn it is only Postgres knows.
       if (ordered) return false

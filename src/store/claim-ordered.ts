@@ -4,7 +4,7 @@ import { maxClaimBytes, type Claim, type ClaimOptions } from './claim.ts'
 import { readEvents } from './events.ts'
 import type { Pool } from './pool.ts'
 
-/** Groups made before the sink kept order become rows, so many in one claim. */
+/** Groups made before the sink kept order become rows, so many of each rule at a time. */
 const maxGroups = 20
 
 /** So many times the limit is looked at: those that wait for their turn are put off, and not looked at again. */
@@ -13,15 +13,18 @@ const lookAhead = 4
 /** Who waits for its turn is put off to when the one before it is due, at least so long; the end of that one makes it due at once. */
 const putOffMs = 1_000
 
-// Indexes delivery_rows_due for what is due, oldest first, and delivery_rows_subject for whose turn it is. The order is that of the
-// deliveries' numbers, which are given in the order of acceptance. As an open delivery is never skipped, a dead one releases its subject.
-const claim = `
+/** What failed before the sink kept order has no subject yet: so many rows get one in a claim. */
+const maxNamed = 1_000
+
+// What waits from before the sink kept order: groups become rows, and rows get their subject. A statement of its own, as the claim has to
+// see what it made. Indexes delivery_groups_due and delivery_rows_unnamed, which are empty but for a while.
+const adopt = `
 with ungrouped as (
   delete from gemini_relay.delivery_groups where id in (
     select g.id from unnest($2::text[]) as r (rule) cross join lateral (
       select id from gemini_relay.delivery_groups
-      where sink = $1 and rule = r.rule and due_at <= statement_timestamp() and expires_at > statement_timestamp()
-      order by due_at, id limit $8 for update skip locked
+      where sink = $1 and rule = r.rule and due_at is not null
+      order by due_at, id limit $3 for update skip locked
     ) g
   ) returning *
 ), made as (
@@ -29,7 +32,21 @@ with ungrouped as (
   overriding system value
   select d.id, d.event_id, g.rule, g.sink, coalesce(e.subject, e.webhook_id), 'pending', g.created_at, g.takeovers, g.created_at, g.expires_at
   from ungrouped g cross join unnest(g.ids, g.events) as d (id, event_id) left join gemini_relay.events e on e.id = d.event_id
-), due as (
+), named as (
+  update gemini_relay.delivery_rows d set subject = coalesce(e.subject, e.webhook_id)
+  from gemini_relay.events e
+  where e.id = d.event_id and d.id in (
+    select id from gemini_relay.delivery_rows
+    where sink = $1 and rule = any ($2::text[]) and subject is null and due_at is not null limit $4 for update skip locked
+  )
+  returning d.id
+)
+select (select count(*) from ungrouped)::int as groups, (select count(*) from named)::int as rows`
+
+// Indexes delivery_rows_due for what is due, oldest first, and delivery_rows_subject for whose turn it is. The order is that of the
+// deliveries' numbers, which are given in the order of acceptance. As an open delivery is never skipped, a dead one releases its subject.
+const claim = `
+with due as (
   select d.* from unnest($2::text[]) as r (rule) cross join lateral (
     select id, event_id, rule, replay, attempts, due_at, subject from gemini_relay.delivery_rows
     where sink = $1 and rule = r.rule and due_at <= statement_timestamp() and expires_at > statement_timestamp()
@@ -41,7 +58,7 @@ with ungrouped as (
     where o.sink = $1 and o.subject = d.subject and o.state in ('pending', 'leased') order by o.id limit 1
   ) first on true
 ), put_off as (
-  update gemini_relay.delivery_rows d set due_at = greatest(j.first_due, statement_timestamp() + $9 * interval '1 millisecond')
+  update gemini_relay.delivery_rows d set due_at = greatest(j.first_due, statement_timestamp() + $8 * interval '1 millisecond')
   from judged j where d.id = j.id and not j.has_turn
 ), sized as (
   select j.*, row_number() over oldest as position, sum(b.bytes) over oldest - b.bytes as bytes_before
@@ -62,7 +79,7 @@ with ungrouped as (
 )
 select m.more, t.id, t.event_id, t.rule, t.replay, t.attempts, l.id as lease
 from (
-  select exists (select from ungrouped) or (select count(*) from due) >= $7 or (select count(*) from taken) < (select count(*) from sized) as more
+  select (select count(*) from due) >= $7 or (select count(*) from taken) < (select count(*) from sized) as more
 ) m left join (taken t cross join lease l) on true
 order by t.position`
 
@@ -74,11 +91,12 @@ export async function claimHeads(
   pool: Pool,
   { sink, rules, limit, holder, leaseMs, leaseMarginMs }: ClaimOptions,
 ): Promise<Claim> {
+  while (await adoptUnordered(pool, sink, rules));
   const until = performance.now() + leaseMs - leaseMarginMs
   const { rows } = await pool.query<ClaimedRow>({
     name: 'claim ordered',
     text: claim,
-    values: [sink, rules, limit, holder, leaseMs, maxClaimBytes, limit * lookAhead, maxGroups, putOffMs],
+    values: [sink, rules, limit, holder, leaseMs, maxClaimBytes, limit * lookAhead, putOffMs],
   })
   const claimed = rows.flatMap((row) => (row.id === null ? [] : [row]))
   const events = await readEvents(pool, new Set(claimed.map((row) => row.event_id)))
@@ -89,4 +107,14 @@ export async function claimHeads(
     return stored === undefined ? [] : [{ id, rule, sink, replay, attempts, stored, lease }]
   })
   return { deliveries, more: rows.some(({ more }) => more) }
+}
+
+/** @returns whether there may be more of it */
+async function adoptUnordered(pool: Pool, sink: string, rules: readonly string[]): Promise<boolean> {
+  const { rows } = await pool.query<{ groups: number; rows: number }>({
+    name: 'adopt',
+    text: adopt,
+    values: [sink, rules, maxGroups, maxNamed],
+  })
+  return rows.some(({ groups, rows: named }) => groups >= maxGroups || named >= maxNamed)
 }

@@ -163,6 +163,33 @@ describe('a sink', () => {
     expect(await deliveries()).toEqual(['all forward pending', 'all forward pending', 'more forward pending'])
   })
 
+  it.each(['failed before', 'never was tried'])('that is given an order keeps it for what waits and %s', async (how) => {
+    relays.receiver().respond(answerWith(503))
+    const retry = 'retry: { initial: 100ms, factor: 1 }, breaker: { failures: 1000 }'
+    const relay = await relays.start(retry)
+    if (how === 'never was tried')
+      await relays.db().query(`insert into gemini_relay.sink_pauses (sink, reason, paused_at) values ('forward', 'test', now())`)
+    if (how === 'never was tried')
+      await eventually(
+        () => relay.log(),
+        (log) => log.includes('sink paused'),
+      )
+    const ids = Array.from({ length: 12 }, (_, n) => `msg_${String(n).padStart(2, '0')}`)
+    for (const id of ids.slice(0, 11)) await send(relay, id, { id: 'job' })
+    if (how === 'failed before') await eventually(received, (all) => new Set(all).size === 11)
+    expect(await relay.reload(yaml(`order: subject, ${retry}`))).toBe(true)
+    await send(relay, ids[11], { id: 'job' })
+    await relays.db().query('delete from gemini_relay.sink_pauses')
+    // What was under way at the change ends first.
+    await new Promise((resolve) => setTimeout(resolve, 1_500))
+    const before = received().length
+    await eventually(received, (all) => all.length > before + 3)
+    expect(new Set(received().slice(before))).toEqual(new Set([`${ids[0]} all`]))
+    relays.receiver().respond((response) => response.writeHead(204).end())
+    await eventually(deliveries, (all) => all.every((one) => one === 'all forward delivered'), 30_000)
+    expect(received().slice(-12)).toEqual(ids.map((id) => `${id} all`))
+  })
+
   it('says what its rules say now, without a new connection', async () => {
     const slack = await startSlackServer()
     try {

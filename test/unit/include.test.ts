@@ -184,6 +184,20 @@ rules:
     expect(config.sinks['two']).toMatchObject({ timeout: 1_000, retry: { attempts: 4, factor: 3 } })
   })
 
+  test('are taken whole, but for parts of retry and breaker', () => {
+    const { config } = load({
+      'relay.yaml': withSinks(
+        '  http: { url: "https://a.example/", value: { a: event.subject }, headers: { x-team: a, x-more: b } }',
+        '  one: { type: http, value: { b: event.type }, headers: { X-Team: c } }\n  two: { type: http }',
+      ),
+    })
+    const { one, two } = config.sinks
+    expect(one).toMatchObject({ value: { b: 'event.type' } })
+    expect(one?.type === 'http' && Object.keys(one.headers ?? {})).toEqual(['X-Team'])
+    expect(one?.type === 'http' && one.value).toEqual({ b: 'event.type' })
+    expect(two).toMatchObject({ value: { a: 'event.subject' }, headers: { 'x-more': { text: 'b' } } })
+  })
+
   test.each<[what: string, defaults: string, finding: string]>([
     [
       'a key that is unknown',
