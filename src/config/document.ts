@@ -88,7 +88,15 @@ export function readDocument(text: string, { standIn, ...sources }: DocumentSour
         position: places.atOffset(range?.[0] ?? 0),
       })
     }
-    forEachText(document.contents, [], (scalar, value, path) => {
+    forEachScalar(document.contents, [], (scalar, path) => {
+      const { value } = scalar
+      if (isRounded(scalar))
+        unresolved.push({
+          path,
+          message: 'this number is too large to be kept as it is: quoted it is a text',
+          position: places.inside(scalar, 0),
+        })
+      if (typeof value !== 'string') return
       const expansion = expand(value, { ...sources, standIn: standIn && standInAt(value, path, standIn) })
       if (expansion.text === value && expansion.references.length === 0) return
       for (const { offset, message } of expansion.faults)
@@ -141,10 +149,15 @@ function yamlMessage(message: string): string {
 }
 
 /** Values only: neither keys nor comments are expanded. What an alias stands for is visited once, at its anchor. */
-function forEachText(node: unknown, path: Path, visit: (scalar: Scalar, value: string, path: Path) => void): void {
-  if (isScalar(node) && typeof node.value === 'string') visit(node, node.value, path)
-  if (isSeq(node)) node.items.forEach((item, index) => forEachText(item, [...path, index], visit))
-  if (isMap(node)) for (const pair of node.items) forEachText(pair.value, [...path, keyOf(pair)], visit)
+function forEachScalar(node: unknown, path: Path, visit: (scalar: Scalar, path: Path) => void): void {
+  if (isScalar(node)) visit(node, path)
+  if (isSeq(node)) node.items.forEach((item, index) => forEachScalar(item, [...path, index], visit))
+  if (isMap(node)) for (const pair of node.items) forEachScalar(pair.value, [...path, keyOf(pair)], visit)
+}
+
+/** An integer beyond 2^53, which would silently be another one. */
+function isRounded({ value, source = '' }: Scalar): boolean {
+  return typeof value === 'number' && /^[-+]?\d+$/.test(source) && !Number.isSafeInteger(value)
 }
 
 function aliasesIn(node: unknown): Alias[] {

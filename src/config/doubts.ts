@@ -4,7 +4,10 @@ import type { Fault } from './issues.ts'
 import { neverDoubts, unheardSources } from './never-doubts.ts'
 import { resourceDoubts } from './resource-doubts.ts'
 import type { Config } from './schema.ts'
+import { addressDoubts } from './address-doubts.ts'
+import { declaredDoubts } from './never-doubts.ts'
 import { forAll } from './sink-defaults.ts'
+import { strayDoubts } from './stray-doubts.ts'
 import { twiceDoubts } from './twice-doubts.ts'
 import { worldOf } from './world.ts'
 
@@ -29,7 +32,10 @@ export function doubts({ sources, sinks, rules, gemini, defaults = {} }: Config)
       .filter((type) => type !== forAll && !Object.values(sinks).some((sink) => sink.type === type))
       .map((type): Fault => ({ path: ['defaults', type], at: 'key', message: `no sink is of type ${type}` })),
     ...resourceDoubts({ sinks, rules }),
+    ...strayDoubts({ rules }),
     ...neverDoubts({ rules }, world),
+    ...declaredDoubts({ gemini }),
+    ...addressDoubts({ sinks }),
     ...unheardSources({ rules }, world),
     ...twiceDoubts({ rules }),
     ...dataDoubts({ rules, sinks }, world),

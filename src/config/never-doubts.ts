@@ -1,4 +1,5 @@
 /** Patterns that wait for what never comes: a type that nobody sends, a source that is not there, a scheme that it does not take. */
+import { catalogTypes } from '../gemini/catalog.ts'
 import { nearest } from '../route/nearest.ts'
 import { compilePattern } from '../route/patterns.ts'
 import type { Fault, Path } from './issues.ts'
@@ -13,6 +14,18 @@ export function neverDoubts({ rules }: Pick<Config, 'rules'>, world: World): Fau
     if (idle.length > 0 || mayMatch(when, world)) return idle
     return [{ path, at: 'key', message: 'this matches nothing: there is no event of such a type, source and scheme' }]
   })
+}
+
+/** Types of declared webhooks that look like a slip of one that Gemini documents; others may be new. */
+export function declaredDoubts({ gemini }: Pick<Config, 'gemini'>): Fault[] {
+  return Object.entries(gemini.webhooks).flatMap(([name, { events = [] }]) =>
+    events.flatMap((type, index): Fault[] => {
+      const match = catalogTypes.some((known) => known === type) ? undefined : nearest(type, catalogTypes)
+      if (match === undefined) return []
+      const path = ['gemini', 'webhooks', name, 'events', index]
+      return [{ path, message: `nobody sends events of the type \`${type}\`, did you mean \`${match}\`?`, quotes: true }]
+    }),
+  )
 }
 
 /** Sources whose events no rule asks for, whatever else it says. */

@@ -1,7 +1,7 @@
 /** The schema's verdict, in words for the person who writes the file. */
 import { z } from 'zod'
 import { nearest, suggestion } from '../route/nearest.ts'
-import { labelOf, type Fault, type Path } from './issues.ts'
+import { formatPath, labelOf, type Fault, type Path } from './issues.ts'
 import { isLaterKey } from './later.ts'
 import { at, isMap } from './raw.ts'
 import { configSchema } from './schema.ts'
@@ -11,7 +11,28 @@ type Issue = z.core.$ZodIssue
 
 /** @param json what the schema refused */
 export function shapeFaults(error: z.ZodError, json: unknown): Fault[] {
-  return error.issues.flatMap((issue) => faultsOf(issue, [], json))
+  return faultsOfAll(error.issues, [], json)
+}
+
+/** A key that is missing because it is misspelt is one mistake. */
+function faultsOfAll(issues: readonly Issue[], base: Path, json: unknown): Fault[] {
+  const misspelt = new Set(
+    issues.flatMap((issue) => {
+      if (issue.code !== 'unrecognized_keys') return []
+      const path = pathOf(issue, base)
+      const known = keysAt(configSchema, path, json)
+      return issue.keys.flatMap((key) => nearest(key, known) ?? []).map((key) => formatPath([...path, key]))
+    }),
+  )
+  const isMisspelt = (issue: Issue): boolean => {
+    const path = pathOf(issue, base)
+    return misspelt.has(formatPath(path)) && at(json, path) === undefined
+  }
+  return issues.filter((issue) => !isMisspelt(issue)).flatMap((issue) => faultsOf(issue, base, json))
+}
+
+function pathOf(issue: Issue, base: Path): Path {
+  return [...base, ...issue.path.map((step) => (typeof step === 'number' ? step : String(step)))]
 }
 
 /** The schema drops a key of this name without a word, and with it what stands under it; where anything goes, it takes what never ends. */
@@ -31,7 +52,7 @@ export function passedOverFaults(json: unknown, path: Path = [], above: readonly
 }
 
 function faultsOf(issue: Issue, base: Path, json: unknown): Fault[] {
-  const path = [...base, ...issue.path.map((step) => (typeof step === 'number' ? step : String(step)))]
+  const path = pathOf(issue, base)
   const value = at(json, path)
   if (issue.code === 'unrecognized_keys') return issue.keys.map((key) => unknownKey(path, key, json))
   if (issue.code === 'invalid_key')
@@ -68,7 +89,7 @@ function unionFaults(issue: z.core.$ZodIssueInvalidUnion, path: Path, value: unk
     branch.some((inner) => inner.path.length > 0 || inner.code === 'unrecognized_keys'),
   )
   const [branch, ...others] = meant
-  if (branch !== undefined && others.length === 0) return branch.flatMap((inner) => faultsOf(inner, path, json))
+  if (branch !== undefined && others.length === 0) return faultsOfAll(branch, path, json)
   return [{ path, message: `\`${labelOf(path)}\`: ${issue.message === 'Invalid input' ? 'unexpected value' : issue.message}` }]
 }
 

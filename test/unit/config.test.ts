@@ -289,8 +289,8 @@ describe('a mistake in the shape', () => {
     ['{ type: log, timeout: ¶soon }', ['`timeout`: expected a duration such as 250ms, 30s, 5m, 24h or 3d']],
     ['{ type: log, ¶text: x }', ['unknown key `text`']],
     [
-      '{ type: table, table: t, key: [a], columns: { ¶a: { ¶typ: text, value: event.type } } }',
-      ['`type` is missing', 'unknown key `typ`, did you mean `type`?'],
+      '{ type: table, table: t, key: [a], columns: { a: { ¶typ: text, value: event.type } } }',
+      ['unknown key `typ`, did you mean `type`?'],
     ],
     [
       '{ type: table, table: t, key: [a], columns: { a: ¶[] } }',
@@ -353,7 +353,7 @@ rules:
     ['{ name: a, to: ¶[] }', ['`to`: names no sink']],
     ['{ name: a, to: ¶trace }', ['`to`: expected a list, found text']],
     ['{ name: a, to: [¶[trace]] }', ['`to[0]`: expected the name of a sink, or a map with `sink`']],
-    ['{ name: a, to: [¶{ ¶snk: trace }] }', ['`sink` is missing', 'unknown key `snk`, did you mean `sink`?']],
+    ['{ name: a, to: [{ ¶snk: trace }] }', ['unknown key `snk`, did you mean `sink`?']],
     ['¶{ to: [trace] }', ['`name` is missing']],
     ['{ name: a, when: { type: ¶[] }, to: [trace] }', ['`type`: an empty list matches nothing']],
     ['{ name: a, when: { ¶typ: x }, to: [trace] }', ['unknown field `typ`, did you mean `type`?']],
