@@ -6,6 +6,7 @@ import type { SinkConfigOf } from '../config/schema.ts'
 import type { Target } from '../config/targets.ts'
 import { messageOf } from '../errors.ts'
 import type { Log } from '../log.ts'
+import { bareHost } from '../public-address.ts'
 import { ExpressionError } from '../route/expression.ts'
 import { TemplateError } from '../route/template.ts'
 import type { Clock, LeasedDelivery, Outcome } from '../types.ts'
@@ -62,7 +63,7 @@ interface Answer {
  */
 export function createHttpSink({ name, config, targets, log, lookup = lookupAll, now = Date.now }: HttpSinkOptions): Sink {
   const url = new URL(config.url)
-  const host = url.hostname.replace(/^\[|\]$/g, '')
+  const host = bareHost(url)
   const key = config.secret === undefined ? undefined : decodeSecret(config.secret, `sink ${name}: secret`)
   const ownSecrets = [config.secret ?? '', config.secret?.replace(/^whsec_/, '') ?? '', ...secretsOfUrl(url)]
   const said = compileSaid(targets, (all) => ({

@@ -4,6 +4,7 @@ import type { Config, SinkConfig, SinkConfigOf } from '../config/schema.ts'
 import { targetsOf, type Target } from '../config/targets.ts'
 import { RelayError, messageOf } from '../errors.ts'
 import type { Log } from '../log.ts'
+import { bareHost } from '../public-address.ts'
 import { createPool, describeUrl } from '../store/pool.ts'
 import { withDeadline } from './deadline.ts'
 import { guardedLookup, lookupAll, refuseLiteral, socketLookup } from './http-address.ts'
@@ -121,8 +122,9 @@ async function probeTable(name: string, config: SinkConfigOf<'table'>, relayUrl:
 
 /** As far as a connection: whatever is asked over it could be taken for a delivery. */
 async function probeHttp({ url, allow_private: allowPrivate, timeout }: SinkConfigOf<'http'>): Promise<Finding> {
-  const { hostname, host, port, protocol } = new URL(url)
-  const bare = hostname.replace(/^\[|\]$/g, '')
+  const target = new URL(url)
+  const { host, port, protocol } = target
+  const bare = bareHost(target)
   if (!allowPrivate) refuseLiteral(bare)
   const lookup = allowPrivate ? socketLookup(lookupAll) : guardedLookup(lookupAll)
   const socket = connect({ host: bare, port: Number(port) || (protocol === 'https:' ? 443 : 80), lookup })

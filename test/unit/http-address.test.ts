@@ -1,13 +1,7 @@
 import { promisify } from 'node:util'
 import { describe, expect, test } from 'vitest'
-import {
-  AddressRefused,
-  guardedLookup,
-  refusalOf,
-  refuseLiteral,
-  socketLookup,
-  type Lookup,
-} from '../../src/sinks/http-address.ts'
+import { AddressRefused, guardedLookup, refuseLiteral, socketLookup, type Lookup } from '../../src/sinks/http-address.ts'
+import { refusalOf } from '../../src/public-address.ts'
 
 describe('an address is refused', () => {
   test.each([
