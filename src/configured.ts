@@ -136,7 +136,6 @@ export function createConfigured(parts: RelayParts, options: ConfiguredOptions):
         : await drafts.managed.take('managed', managedSettings, () =>
             startManaged({ sources: managedSources, config, env, url, listener, log }),
           )
-    const before = current?.verifiers
     const verifiers = new Map<string, Verifier>()
     for (const [name, source] of Object.entries(config.sources)) {
       const ofSource = managed?.of(name)
@@ -148,18 +147,15 @@ export function createConfigured(parts: RelayParts, options: ConfiguredOptions):
     const retarget: (() => void)[] = []
     for (const [name, sinkConfig] of Object.entries(config.sinks)) {
       const targets = targetsOf(config.rules, name)
-      let isNew = false
-      const sink = await drafts.sinks.take(name, sinkConfig, () => {
-        isNew = true
-        return startSink(createSink(name, sinkConfig, { targets, relayUrl: url, log }))
-      })
+      const start = () => startSink(createSink(name, sinkConfig, { targets, relayUrl: url, log }))
+      const sink = await drafts.sinks.take(name, sinkConfig, start)
       sinks.set(name, sink)
-      if (!isNew) retarget.push(sink.retarget(targets))
+      if (!drafts.sinks.isNew(sink)) retarget.push(sink.retarget(targets))
     }
     const jobs = await makeJobs(loaded, drafts.jobs)
     const reconciling = await makeReconciling(loaded, drafts.reconciling)
-    if (before !== undefined)
-      await keysHad([...verifiers].filter(([name, one]) => one !== before.get(name) && config.sources[name]?.dynamic))
+    const dynamic = [...verifiers].filter(([name]) => config.sources[name]?.dynamic).map(([, verifier]) => verifier)
+    if (current !== undefined) await keysHad(dynamic.filter(drafts.verifiers.isNew))
     return { loaded, verifiers, sinks, jobs, reconciling, retarget }
   }
 
@@ -235,9 +231,9 @@ async function startSink(sink: Sink): Promise<Sink> {
   }
 }
 
-async function keysHad(verifiers: readonly [string, Verifier][]): Promise<void> {
+async function keysHad(verifiers: readonly Verifier[]): Promise<void> {
   const until = performance.now() + keysMs
-  while (verifiers.some(([, verifier]) => !verifier.readiness().ready) && performance.now() < until) await sleep(50)
+  while (verifiers.some((verifier) => !verifier.readiness().ready) && performance.now() < until) await sleep(50)
 }
 
 /** What a running process has bound, or stored its promises in. */

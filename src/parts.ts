@@ -18,6 +18,8 @@ export interface Draft<T> {
    * @param settings plain data
    */
   take: (name: string, settings: unknown, make: () => T | Promise<T>) => Promise<T>
+  /** Whether it was made for this draft. */
+  isNew: (part: T) => boolean
   /** From now on these run. @returns those that no longer do: to be retired by the caller */
   use: () => T[]
   /** Stops what was made for it. */
@@ -48,6 +50,7 @@ export function createParts<T>(stop: (part: T) => unknown): Parts<T> {
           next.set(name, entry)
           return entry.part
         },
+        isNew: (part) => made.includes(part),
         use() {
           const gone = [...running.values()].filter((entry) => ![...next.values()].includes(entry))
           running = next

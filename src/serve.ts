@@ -76,12 +76,13 @@ export async function serve(options: ServeOptions): Promise<Relay> {
 
     const listener = createListener({ url, log })
     lifecycle.onStop('listening', () => listener.stop())
+    const running = (): LoadedConfig => configured.current()?.loaded ?? first
     const parts = createRelayParts(log)
     lifecycle.onStop('managed secrets', () => parts.managed.stop())
     lifecycle.onStop('what was there before', () => parts.retired.stop())
     lifecycle.onStop('sinks', () => parts.sinks.stop())
     const pauses = createPauses({
-      sinks: () => (configured.current()?.loaded ?? first).config.sinks,
+      sinks: () => running().config.sinks,
       pool: admin,
       listener,
       log,
@@ -102,7 +103,7 @@ export async function serve(options: ServeOptions): Promise<Relay> {
     lifecycle.onStop('accepting session', () => session.release())
     const acceptor = createAcceptor({
       session,
-      plan: () => configured.current()?.loaded.plan ?? first.plan,
+      plan: () => running().plan,
       horizonMs: (sink) => configured.settingsOf(sink)?.retry.horizon ?? 0,
       ordered: (sink) => keepsOrder(configured.settingsOf(sink)),
       desk: deliverer.desk,
@@ -145,7 +146,7 @@ export async function serve(options: ServeOptions): Promise<Relay> {
 
     const pruner = createPruner({
       pool: admin,
-      retentionMs: () => (configured.current()?.loaded ?? first).config.retention.events,
+      retentionMs: () => running().config.retention.events,
       log,
     })
     lifecycle.onStop('prune', () => pruner.stop())

@@ -69,9 +69,10 @@ function shownDoubts(map: object, path: Path, reach: Reach): Fault[] {
     const here = [...path, key]
     if (key === 'text' || key === 'blocks') return textDoubts(value, here, reach)
     if (key === 'key' && typeof value === 'string') return valueDoubts(value, here, reach)
-    if (key === 'value') return textsUnder(value, here).flatMap(({ text, path: where }) => valueDoubts(text, where, reach))
+    // A topic that is a text is a name.
+    if (key === 'value' || (key === 'topic' && isMap(value)))
+      return textsUnder(value, here).flatMap(({ text, path: where }) => valueDoubts(text, where, reach))
     if (!isMap(value)) return []
-    if (key === 'topic') return textsUnder(value, here).flatMap(({ text, path: where }) => valueDoubts(text, where, reach))
     if (key === 'headers')
       return Object.entries(value).flatMap(([name, header]) =>
         isMap(header) ? textDoubts(header['text'], [...here, name], reach) : [],

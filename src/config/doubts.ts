@@ -1,11 +1,10 @@
 /** What a valid configuration says that is probably not meant. */
 import { dataDoubts } from './data-doubts.ts'
 import type { Fault } from './issues.ts'
-import { neverDoubts, unheardSources } from './never-doubts.ts'
+import { declaredDoubts, neverDoubts, unheardSources } from './never-doubts.ts'
 import { resourceDoubts } from './resource-doubts.ts'
 import type { Config } from './schema.ts'
 import { addressDoubts } from './address-doubts.ts'
-import { declaredDoubts } from './never-doubts.ts'
 import { forAll } from './sink-defaults.ts'
 import { strayDoubts } from './stray-doubts.ts'
 import { twiceDoubts } from './twice-doubts.ts'

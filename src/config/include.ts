@@ -37,7 +37,7 @@ export interface ConfigFiles {
 /** @throws RelayError `config_invalid` when the main file cannot be read */
 export function readConfigFiles(file: string, access: FileAccess): ConfigFiles {
   const looked = new Map<string, string>()
-  const main = readOne(file)
+  const main = readMain()
   const faults: Fault[] = []
   const included: ConfigFile[] = []
   for (const { name, path } of includesOf(main.document.json)) {
@@ -49,15 +49,16 @@ export function readConfigFiles(file: string, access: FileAccess): ConfigFiles {
       try {
         included.push(readOne(found))
       } catch (error) {
-        faults.push({ path, message: `\`include\`: cannot read ${found}: ${reasonUnreadable(causeOf(error))}`, quotes: true })
+        faults.push({ path, message: `\`include\`: cannot read ${found}: ${reasonUnreadable(error)}`, quotes: true })
       }
     }
   }
   return { main, included, faults, looked }
 
+  /** Throws what `readFile` throws. */
   function readOne(path: string): ConfigFile {
     look(path)
-    const text = contentOf(path)
+    const text = access.readFile(path)
     const { env, standIn } = access
     const document = readDocument(text, {
       env,
@@ -76,12 +77,12 @@ export function readConfigFiles(file: string, access: FileAccess): ConfigFiles {
     looked.set(path, stampOf(path))
   }
 
-  function contentOf(path: string): string {
+  function readMain(): ConfigFile {
     try {
-      return access.readFile(path)
+      return readOne(file)
     } catch (error) {
       const hint = `--config FILE names another; without it, it is ${defaultConfigFile} under the working directory`
-      throw new RelayError('config_invalid', `cannot read the configuration ${path}: ${messageOf(error)}`, { cause: error, hint })
+      throw new RelayError('config_invalid', `cannot read the configuration ${file}: ${messageOf(error)}`, { cause: error, hint })
     }
   }
 
@@ -121,10 +122,6 @@ function includesOf(json: unknown): { name: string; path: Path }[] {
 
 function escaped(text: string): string {
   return text.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&')
-}
-
-function causeOf(error: unknown): unknown {
-  return error instanceof RelayError ? error.cause : error
 }
 
 /** What an included file may hold, each joined with the same of the others: maps by their names, lists in the order of the files. */

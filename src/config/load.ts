@@ -96,7 +96,7 @@ function hashOf(files: readonly { text: string }[]): string {
 const hashLength = 12
 
 /**
- * In the order of the files. Alternatives of one value can all fail for the same reason, and so can all sinks that take over one
+ * Those of a file together, in its order. Alternatives of one value can all fail for the same reason, and so can all sinks that take over one
  * setting.
  */
 function unique(issues: readonly ConfigIssue[]): ConfigIssue[] {

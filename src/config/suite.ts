@@ -11,7 +11,7 @@ export interface Suite {
 }
 
 /** `relay.test.yaml` of `relay.yaml`. */
-export function testFileOf(config: string): string {
+function testFileOf(config: string): string {
   return config.replace(/(\.ya?ml)?$/i, (ending) => `.test${ending === '' ? '.yaml' : ending}`)
 }
 

@@ -1,7 +1,7 @@
 /** deliver: everything between a committed delivery and its outcome. */
 import { isDeepStrictEqual } from 'node:util'
 import type { LeaseDesk } from '../accept/desk.ts'
-import { keepsOrder, type Config } from '../config/schema.ts'
+import { keepsOrder, type Config, type SinkConfig } from '../config/schema.ts'
 import { whenAborted } from '../lifecycle.ts'
 import type { Jobs } from '../gemini/jobs.ts'
 import type { Log } from '../log.ts'
@@ -81,17 +81,15 @@ export function createDeliverer({ pool, claimPool, listener, holder, pauses, log
   const retiring = new Set<Promise<void>>()
   const deadline = new AbortController()
 
-  function makeLane(plan: LanePlan, config: Config, sink: Sink, limits: Limits): Lane {
+  function makeLane(plan: LanePlan, config: SinkConfig, sink: Sink, limits: Limits): Lane {
     const { name, sink: sinkName, rules, enriched } = plan
-    const sinkConfig = config.sinks[sinkName]
-    if (sinkConfig === undefined) throw new Error(`no sink ${sinkName}`)
     if (enriched !== undefined && jobs === undefined) throw new Error(`nothing to enrich ${name} with`)
-    const claimFrom = keepsOrder(sinkConfig) ? claimHeads : claimDeliveries
+    const claimFrom = keepsOrder(config) ? claimHeads : claimDeliveries
     return createLane({
       name,
       sinkName,
       rules,
-      config: sinkConfig,
+      config,
       sink,
       limits,
       ...(enriched !== undefined && jobs !== undefined && { enrich: { jobs, unavailable: enriched } }),
@@ -137,12 +135,9 @@ export function createDeliverer({ pool, claimPool, listener, holder, pauses, log
   }
 
   /** Limits stay with their sink: what it was told to wait, and what its breaker knows. */
-  function limitsFor({ limits: name, sink: sinkName }: LanePlan, config: Config, sink: Sink): Limits {
+  function limitsFor(name: string, config: SinkConfig, sink: Sink): Limits {
     const known = shared.get(name)
-    const sinkConfig = config.sinks[sinkName]
-    if (known?.sink === sink) return known.limits
-    if (sinkConfig === undefined) throw new Error(`no sink ${sinkName}`)
-    return createLimits(sinkConfig, () => performance.now())
+    return known?.sink === sink ? known.limits : createLimits(config, () => performance.now())
   }
 
   async function retire(lanes: readonly Lane[]): Promise<void> {
@@ -165,13 +160,15 @@ export function createDeliverer({ pool, claimPool, listener, holder, pauses, log
       const before = running
       running = planLanes(next.config).map((plan) => {
         const sink = next.sinks.get(plan.sink)
-        if (sink === undefined) throw new Error(`no sink ${plan.sink}`)
-        const shares = limits.get(plan.limits) ?? { sink, limits: limitsFor(plan, next.config, sink) }
+        const config = next.config.sinks[plan.sink]
+        if (sink === undefined || config === undefined) throw new Error(`no sink ${plan.sink}`)
+        const shares = limits.get(plan.limits) ?? { sink, limits: limitsFor(plan.limits, config, sink) }
         limits.set(plan.limits, shares)
         const asked = plan.enriched === undefined ? undefined : jobs
         const same = before.find((one) => one.sink === sink && one.jobs === asked && isDeepStrictEqual(one.plan, plan))
-        const isOrdered = keepsOrder(next.config.sinks[plan.sink])
-        return same ?? { lane: makeLane(plan, next.config, sink, shares.limits), plan, sink, jobs: asked, isOrdered }
+        if (same !== undefined) return same
+        const lane = makeLane(plan, config, sink, shares.limits)
+        return { lane, plan, sink, jobs: asked, isOrdered: keepsOrder(config) }
       })
       shared = limits
       laneOf = new Map(running.flatMap(({ lane }) => lane.rules.map((rule) => [pairKey(rule, lane.sinkName), lane] as const)))

@@ -8,7 +8,7 @@ export interface TopicWriters {
 }
 
 /** Each is a producer with connections of its own. Topics beyond it take turns, at the price of connecting anew. */
-export const maxWriters = 64
+const maxWriters = 64
 
 interface Place {
   writer: TopicWriter
