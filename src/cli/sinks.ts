@@ -49,8 +49,10 @@ export function addSinks(program: Command): void {
     .action(async (name: string, { config }: ConfigOption) => {
       const loaded = loadConfig({ file: config, env: process.env })
       await withDatabase(loaded, async (pool) => {
+        // Counted before: relays that run begin at once with what waits.
+        const waiting = await waitingText(pool, name)
         // Also one that the configuration does not have any more.
-        if (await resumeSink(pool, name)) return say(`${name} is resumed: ${await waiting(pool, name)}`)
+        if (await resumeSink(pool, name)) return say(`${name} is resumed: ${waiting}`)
         if (addressOf(loaded, name) === undefined) throw unknownSink(loaded, name)
         return no(`${name} is not paused`)
       })
@@ -96,7 +98,7 @@ function counted(count: number): string {
   return count < countLimit ? String(count) : `${countLimit}+`
 }
 
-async function waiting(pool: Pool, sink: string): Promise<string> {
+async function waitingText(pool: Pool, sink: string): Promise<string> {
   const pending = (await countBySink(pool, [sink])).get(sink)?.pending ?? 0
   if (pending === 0) return 'nothing waits for it'
   return pending === 1 ? 'one delivery waits for it' : `${counted(pending)} deliveries wait for it`
