@@ -3,6 +3,7 @@ import type { Lease } from '../types.ts'
 import { maxClaimBytes, type Claim, type ClaimOptions } from './claim.ts'
 import { readEvents } from './events.ts'
 import type { Pool } from './pool.ts'
+import { retryConflicts, sqlState } from './sqlstate.ts'
 
 /** Groups made before the sink kept order become rows, so many of each rule at a time. */
 const maxGroups = 20
@@ -43,8 +44,9 @@ with ungrouped as (
 )
 select (select count(*) from ungrouped)::int as groups, (select count(*) from named)::int as rows`
 
-// Indexes delivery_rows_due for what is due, oldest first, and delivery_rows_subject for whose turn it is. The order is that of the
-// deliveries' numbers, which are given in the order of acceptance. As an open delivery is never skipped, a dead one releases its subject.
+// Indexes delivery_rows_due for what is due, oldest first, and delivery_rows_subject and delivery_rows_turn for whose turn it is. The order
+// is that of the deliveries' numbers, which are given in the order of acceptance; of two relays the older number may be committed last, and
+// waits for what is under way. As an open delivery is never skipped, a dead one releases its subject.
 const claim = `
 with due as (
   select d.* from unnest($2::text[]) as r (rule) cross join lateral (
@@ -53,7 +55,10 @@ with due as (
     order by due_at, id limit $7 for update skip locked
   ) d
 ), judged as (
-  select d.*, first.due_at as first_due, coalesce(first.id = d.id, true) as has_turn from due d left join lateral (
+  select d.*, first.due_at as first_due, coalesce(first.id = d.id, true) and not exists (
+    select from gemini_relay.delivery_rows o where o.sink = $1 and o.subject = d.subject and o.state = 'leased'
+  ) as has_turn
+  from due d left join lateral (
     select o.id, o.due_at from gemini_relay.delivery_rows o
     where o.sink = $1 and o.subject = d.subject and o.state in ('pending', 'leased') order by o.id limit 1
   ) first on true
@@ -93,11 +98,15 @@ export async function claimHeads(
 ): Promise<Claim> {
   while (await adoptUnordered(pool, sink, rules));
   const until = performance.now() + leaseMs - leaseMarginMs
-  const { rows } = await pool.query<ClaimedRow>({
-    name: 'claim ordered',
-    text: claim,
-    values: [sink, rules, limit, holder, leaseMs, maxClaimBytes, limit * lookAhead, putOffMs],
-  })
+  const { rows } = await retryConflicts(
+    () =>
+      pool.query<ClaimedRow>({
+        name: 'claim ordered',
+        text: claim,
+        values: [sink, rules, limit, holder, leaseMs, maxClaimBytes, limit * lookAhead, putOffMs],
+      }),
+    isTurnTaken,
+  )
   const claimed = rows.flatMap((row) => (row.id === null ? [] : [row]))
   const events = await readEvents(pool, new Set(claimed.map((row) => row.event_id)))
   const [first] = claimed
@@ -107,6 +116,11 @@ export async function claimHeads(
     return stored === undefined ? [] : [{ id, rule, sink, replay, attempts, stored, lease }]
   })
   return { deliveries, more: rows.some(({ more }) => more) }
+}
+
+/** By a claim that this one did not see: index delivery_rows_turn. */
+function isTurnTaken(error: unknown): boolean {
+  return sqlState(error) === '23505'
 }
 
 /** @returns whether there may be more of it */

@@ -33,7 +33,7 @@ const maxGroups = 500
 // whatever the backlog. How many groups are enough is looked up before any is locked. A group of which only a part fits is cut: the
 // part that is taken becomes a group of its own. Whether it fits is told by the version that was locked, which may be younger than
 // the snapshot: another claim may have cut it meanwhile. Nothing here touches a body: the events are read by a second statement, as
-// this one would copy them from step to step.
+// this one would copy them from step to step. A row that has a subject is from when the sink kept order: it has no turn to wait for.
 const claim = `
 with enough as (
   select r.rule, (
@@ -72,7 +72,7 @@ with enough as (
 ), lease as (
   select nextval('gemini_relay.lease_numbers') as id where exists (select from taken)
 ), leased_rows as (
-  update gemini_relay.delivery_rows d set state = 'leased', due_at = null, lease = l.id
+  update gemini_relay.delivery_rows d set state = 'leased', due_at = null, lease = l.id, subject = null
   from taken t, lease l where t.group_id is null and d.id = t.ids[1]
   returning d.id
 ), leased_groups as (

@@ -62,7 +62,7 @@ with ended as (
   update gemini_relay.delivery_rows n set due_at = statement_timestamp() from changed c
   where c.subject is not null and c.state in ('delivered', 'dead') and n.state = 'pending' and n.id = (
     select o.id from gemini_relay.delivery_rows o
-    where o.sink = c.sink and o.subject = c.subject and o.state in ('pending', 'leased') and o.id > c.id order by o.id limit 1
+    where o.sink = c.sink and o.subject = c.subject and o.state in ('pending', 'leased') and o.id <> c.id order by o.id limit 1
   )
 ), made as (
   insert into gemini_relay.delivery_rows (id, event_id, rule, sink, lease, takeovers, created_at, expires_at, ${changedColumns.join(', ')})

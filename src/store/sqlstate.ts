@@ -26,13 +26,20 @@ export function isUnavailable(error: unknown): boolean {
   return state.startsWith('08') || state.startsWith('53') || state.startsWith('57P') || state === '25006' || state === '57014'
 }
 
-/** Runs `work` again while it ends in a deadlock or serialization failure, at most five times in all. */
-export async function retryConflicts<T>(work: () => Promise<T>): Promise<T> {
+/**
+ * Runs `work` again while it ends in a deadlock or serialization failure, at most five times in all.
+ *
+ * @param isAnother tells what else is a conflict for this work
+ */
+export async function retryConflicts<T>(
+  work: () => Promise<T>,
+  isAnother: (error: unknown) => boolean = () => false,
+): Promise<T> {
   for (let tries = 1; ; tries++) {
     try {
       return await work()
     } catch (error) {
-      if (!isConflict(error) || tries === 5) throw error
+      if (tries === 5 || !(isConflict(error) || isAnother(error))) throw error
     }
   }
 }

@@ -44,6 +44,8 @@ const allTables =
 const allMigrations = readdirSync(join(root, 'src/store/migrations'))
   .map((file) => file.replace('.sql', ''))
   .toSorted()
+/** The number of a later version's first one. */
+const next = allMigrations.length + 1
 
 it('makes the schema in an empty database, and has nothing to do the second time', async () => {
   expect(await migrate(newPool())).toEqual(allMigrations)
@@ -93,7 +95,7 @@ it('leaves nothing behind when its process dies half-way, and the next one does 
 it('refuses a schema whose newest migration needs a newer relay, and changes nothing', async () => {
   await migrate(newPool())
   await db.query(
-    `insert into gemini_relay.migrations (number, name, min_binary) values (7, '0007_later', '0.10.0'), (8, '0008_more', '0.9.9')`,
+    `insert into gemini_relay.migrations (number, name, min_binary) values (${next}, 'later', '0.10.0'), (${next + 1}, 'more', '0.9.9')`,
   )
   await expect(migrate(newPool())).rejects.toMatchObject({
     code: 'schema_too_new',
@@ -107,8 +109,23 @@ it('refuses a schema whose newest migration needs a newer relay, and changes not
 
 it('runs on a newer schema that states that this relay still can', async () => {
   await migrate(newPool())
-  await db.query(`insert into gemini_relay.migrations (number, name, min_binary) values (7, '0007_later', '0.1.0')`)
+  await db.query(`insert into gemini_relay.migrations (number, name, min_binary) values (${next}, 'later', '0.1.0')`)
   expect(await migrate(newPool())).toEqual([])
+})
+
+it('leaves its subject to one of two deliveries of it that are leased already, and to no second one from then on', async () => {
+  await migrate(newPool())
+  await db.query(`
+    drop index gemini_relay.delivery_rows_turn;
+    delete from gemini_relay.migrations where name = '0007_turns';
+    insert into gemini_relay.delivery_rows (event_id, rule, sink, subject, state, lease, expires_at)
+      select n, 'all', 'ops', 'job_' || n / 2, 'leased', n, now() + interval '1 hour' from generate_series(2, 6) n`)
+  expect(await migrate(newPool())).toEqual(['0007_turns'])
+  const { rows } = await db.query('select event_id, subject, state from gemini_relay.delivery_rows order by id')
+  expect(rows.map(({ subject }) => subject)).toEqual(['job_1', null, 'job_2', null, 'job_3'])
+  expect(rows.every(({ state }) => state === 'leased')).toBe(true)
+  const second = db.query(`update gemini_relay.delivery_rows set subject = 'job_1' where event_id = 3`)
+  await expect(second).rejects.toMatchObject({ code: '23505', constraint: 'delivery_rows_turn' })
 })
 
 async function waiting(): Promise<number[]> {

@@ -1,5 +1,7 @@
 /** `order: subject`: the events of one job reach the sink one after the other, and hold back nobody else's. */
-import { describe, expect, it } from 'vitest'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { PoolClient } from 'pg'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { startSlackServer } from '../../src/demo/slack-server.ts'
 import { insertReplayed } from '../../src/store/replay.ts'
 import { allAre, allEnded, named, send, useForwarding } from '../setup/forwarding.ts'
@@ -9,6 +11,9 @@ import { accept, answerWith, type ReceivedRequest } from '../sinks/receiver.ts'
 
 const forwarding = useForwarding()
 const ordered = 'order: subject, retry: { initial: 300ms, factor: 1, jitter: 0 }, breaker: { failures: 1000 }'
+
+/** A lane looks every second, in milliseconds. */
+const claimedByThen = 2_500
 
 const idOf = ({ headers }: ReceivedRequest): string => String(headers['webhook-id'])
 const jobOf = ({ body }: ReceivedRequest): string => JSON.parse(body.toString()).data.id
@@ -56,6 +61,66 @@ describe('order: subject', () => {
     await eventually(forwarding.deliveries, allAre('delivered'), 30_000)
     expect(firstArrivals()).toEqual(Object.fromEntries(jobs.map((job) => [job, named(12, job)])))
     expect(mostUnderWay).toBe(1)
+  })
+
+  describe('when two relays accept events of one job at once, and the older one is committed last', () => {
+    /** In a transaction of its own until `commit`. */
+    let other: PoolClient
+    beforeEach(async () => {
+      other = await forwarding.db().connect()
+      await other.query('begin')
+    })
+    afterEach(() => other.release(true))
+
+    it('has it wait for the attempt that is under way', async () => {
+      let answer: () => void = () => {}
+      forwarding.receiver().respond((response, request) => {
+        answer = () => accept(response, request)
+      })
+      const relay = await forwarding.start(ordered)
+      const { rows } = await other.query<{ id: string }>(`select nextval('gemini_relay.delivery_rows_id_seq') as id`)
+      await send(relay, 'job_a_0001', { id: 'job_a' })
+      await eventually(forwarding.seen, (ids) => ids.length === 1)
+      await other.query(
+        `with e as (
+           insert into gemini_relay.events (source, webhook_id, scheme, type, subject, event_time, received_at, body)
+           select source, 'job_a_0000', scheme, type, subject, event_time, received_at, body from gemini_relay.events returning id
+         )
+         insert into gemini_relay.delivery_rows (id, event_id, rule, sink, subject, state, due_at, expires_at) overriding system value
+         select $1, e.id, rule, sink, subject, 'pending', d.created_at, d.expires_at from gemini_relay.delivery_rows d, e`,
+        [rows[0]?.id],
+      )
+      await other.query('commit')
+      await sleep(claimedByThen)
+      expect(forwarding.seen()).toEqual(['job_a_0001'])
+      answer()
+      await eventually(forwarding.seen, (ids) => ids.length === 2)
+      answer()
+      await eventually(forwarding.deliveries, (all) => all.length === 2 && allAre('delivered')(all))
+      expect(forwarding.seen()).toEqual(['job_a_0001', 'job_a_0000'])
+    })
+
+    it('has it wait also for a claim that nobody sees yet', async () => {
+      const relay = await forwarding.start(ordered)
+      forwarding.receiver().respond(answerWith(503))
+      await sendJobs([relay], ['job_a'], 2)
+      await eventually(forwarding.deliveries, (rows) => rows.length === 2 && rows[0]?.attempts === 1)
+      forwarding.receiver().respond(accept)
+      await forwarding.db().query(`update gemini_relay.delivery_rows set due_at = now() + interval '1 hour'`)
+      const seen = forwarding.seen().length
+      const [older, newer] = await forwarding.deliveries()
+      await other.query(`update gemini_relay.delivery_rows set state = 'leased', due_at = null, lease = 0 where id = $1`, [
+        newer?.id,
+      ])
+      await forwarding.db().query(`update gemini_relay.delivery_rows set due_at = created_at where id = $1`, [older?.id])
+      await sleep(claimedByThen)
+      await other.query('commit')
+      await sleep(claimedByThen)
+      expect(forwarding.seen()).toHaveLength(seen)
+      await forwarding.db().query(`update gemini_relay.delivery_rows set state = 'delivered' where id = $1`, [newer?.id])
+      await eventually(forwarding.deliveries, allAre('delivered'))
+      expect(forwarding.seen().slice(seen)).toEqual(['job_a_0000'])
+    })
   })
 
   it('takes an event whose subject Postgres refused for a job of its own, also when it is replayed', async () => {

@@ -21,7 +21,7 @@ export interface Forwarding {
   /** What `start` writes. */
   yaml: (sink?: string, more?: MoreConfig) => string
   /** What the receiver saw: webhook-ids in order. */
-  seen(): string[]
+  seen: () => string[]
   /** Every delivery, oldest first. */
   deliveries: () => Promise<DeliveryState[]>
   /** Waits until the first delivery is in this state. */
