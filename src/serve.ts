@@ -156,7 +156,7 @@ export async function serve(options: ServeOptions): Promise<Relay> {
     const { host, port, close } = await listen(configured.handle, {
       host: server.host,
       port: server.port,
-      dropped: () => countRefusal('overloaded'),
+      refused: countRefusal,
     })
     lifecycle.onStop('http', async () => {
       draining = true
