@@ -60,12 +60,14 @@ export interface ListenOptions {
   host: string
   port: number
   limits?: Partial<ServerLimits>
+  /** Where the port is set. */
+  setting?: string
   /** Called for what never got to the handler, connections that were let go because there were too many (`overloaded`) included. */
   refused?: (code: RefusalCode) => void
 }
 
 export async function listen(handler: Handler, options: ListenOptions): Promise<Listening> {
-  const { host, port, refused = () => {} } = options
+  const { host, port, setting = 'server.port', refused = () => {} } = options
   const limits = { ...defaultLimits, ...options.limits }
   const server = createServer(
     {
@@ -100,9 +102,7 @@ export async function listen(handler: Handler, options: ListenOptions): Promise<
       .end(body)
   })
   await new Promise<void>((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) =>
-      reject(listenError(error, host, port, 'set server.port to a free one')),
-    )
+    server.once('error', (error: NodeJS.ErrnoException) => reject(listenError(error, host, port, `set ${setting} to a free one`)))
     server.listen({ host, port }, resolve)
   })
   const address = server.address()
