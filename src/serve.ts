@@ -11,6 +11,7 @@ import { createDeliverer } from './deliver/deliverer.ts'
 import { leaseMarginMs, leaseMs } from './deliver/leases.ts'
 import { createPauses } from './deliver/pauses.ts'
 import type { RefusalCode } from './errors.ts'
+import { httpOrigin } from './http-origin.ts'
 import { createLifecycle } from './lifecycle.ts'
 import type { Log } from './log.ts'
 import { createReadiness } from './receive/readiness.ts'
@@ -116,6 +117,7 @@ export async function serve(options: ServeOptions): Promise<Relay> {
 
     const refusals = new Map<RefusalCode, number>()
     let draining = false
+    const refusalCounts = () => Object.fromEntries(refusals)
     const countRefusal = (code: RefusalCode): void => void refusals.set(code, (refusals.get(code) ?? 0) + 1)
     const configured = createConfigured(parts, {
       env,
@@ -130,7 +132,7 @@ export async function serve(options: ServeOptions): Promise<Relay> {
             Object.fromEntries([...(configured.current()?.verifiers ?? [])].map(([name, one]) => [name, one.readiness()])),
           unknownPairs: () => deliverer.unknownPairs(),
           pausedSinks: () => pauses.list().map(({ sink, reason, pausedAt }) => ({ sink, reason, since: pausedAt })),
-          refusals: () => Object.fromEntries(refusals),
+          refusals: refusalCounts,
           config: () => reloader.state(),
         }),
         draining: () => draining,
@@ -152,11 +154,28 @@ export async function serve(options: ServeOptions): Promise<Relay> {
     lifecycle.onStop('prune', () => pruner.stop())
     const reloader = createReloader({ first, load, use: configured.use, log })
     lifecycle.onStop('reloading', () => reloader.stop(deadline.signal))
+    if (first.config.admin !== undefined) {
+      // Loaded where it is asked for: it would add 50 ms to the start of each command.
+      const { createAdminServer } = await import('./admin/server.ts')
+      const adminServer = createAdminServer({
+        ...first.config.admin,
+        token: () => running().config.admin?.token,
+        metrics: {
+          config: reloader.state,
+          refusals: refusalCounts,
+          sinks: () => Object.keys(running().config.sinks),
+          isPaused: (sink) => pauses.isPaused(sink),
+        },
+        log,
+      })
+      lifecycle.onStop('admin', () => adminServer.stop())
+      await adminServer.start()
+    }
     const { server } = first.config
     const { host, port, close } = await listen(configured.handle, {
       host: server.host,
       port: server.port,
-      dropped: () => countRefusal('overloaded'),
+      refused: countRefusal,
     })
     lifecycle.onStop('http', async () => {
       draining = true
@@ -187,7 +206,7 @@ export async function serve(options: ServeOptions): Promise<Relay> {
     const { config, plan, hash, warnings } = first
     for (const warning of warnings) log.warn(`${warning.file}:${warning.line}:${warning.column}: ${warning.message}`)
     for (const { name, sinks } of plan.rules) log.info(`rule ${name} → ${sinks.join(', ')}`)
-    const at = `http://${host.includes(':') ? `[${host}]` : host}:${port}`
+    const at = httpOrigin(host, port)
     for (const [name, { path }] of Object.entries(config.sources)) log.info(`source ${name} listens on ${at}${path}`)
     const database = config.database.url === 'embedded' ? 'embedded' : describeUrl(config.database.url)
     log.info({ url: at, database, holder, config: hash }, 'gemini-relay is ready')

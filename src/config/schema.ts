@@ -3,6 +3,7 @@
  * Values arrive after `${VAR}` expansion; see load.ts.
  */
 import { z } from 'zod'
+import { adminSchema } from './admin-schema.ts'
 import { caseSchema } from './cases.ts'
 import { geminiSchema } from './gemini-schema.ts'
 import { targetHeadersSchema } from './headers.ts'
@@ -134,6 +135,7 @@ export const configSchema = z.strictObject({
         .describe('Of a request; a larger one is answered 413. At most 16mb.'),
     })
     .prefault({}),
+  admin: adminSchema.optional().describe('A port of its own for metrics. Without this section nothing listens there.'),
   database: z
     .strictObject({
       url: z

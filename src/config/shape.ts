@@ -2,7 +2,6 @@
 import { z } from 'zod'
 import { nearest, suggestion } from '../route/nearest.ts'
 import { formatPath, labelOf, type Fault, type Path } from './issues.ts'
-import { isLaterKey } from './later.ts'
 import { at, isMap } from './raw.ts'
 import { configSchema } from './schema.ts'
 import { nameRule } from './values.ts'
@@ -67,10 +66,8 @@ function faultsOf(issue: Issue, base: Path, json: unknown): Fault[] {
 }
 
 function unknownKey(path: Path, key: string, json: unknown): Fault {
-  const keyPath = [...path, key]
-  if (isLaterKey(keyPath)) return { path: keyPath, at: 'key', message: `\`${key}\` is not in this version` }
   const hint = suggestion(key, keysAt(configSchema, path, json))
-  return { path: keyPath, at: 'key', message: `unknown key \`${key}\`${hint}` }
+  return { path: [...path, key], at: 'key', message: `unknown key \`${key}\`${hint}` }
 }
 
 /** Where nothing says which sink was meant, what no sink has is most likely the `type` itself, misspelt. */

@@ -7,8 +7,12 @@ import { refusalStatus, type RefusalCode } from '../errors.ts'
  * Called with a connection and what broke on it: answers after the requests before it were answered, and ends the connection.
  *
  * @param lingerMs for the other side to close its end, once it was told
+ * @param refused called with the code of each answer
  */
-export function createBrokenAnswer(lingerMs: number): (error: NodeJS.ErrnoException, socket: Duplex) => void {
+export function createBrokenAnswer(
+  lingerMs: number,
+  refused: (code: RefusalCode) => void,
+): (error: NodeJS.ErrnoException, socket: Duplex) => void {
   const waiting = new WeakSet<Duplex>()
 
   function answer(error: NodeJS.ErrnoException, socket: Duplex): void {
@@ -20,6 +24,7 @@ export function createBrokenAnswer(lingerMs: number): (error: NodeJS.ErrnoExcept
   return (error, socket) => {
     if (waiting.has(socket)) return
     waiting.add(socket)
+    if (socket.writable) refused(codeOf(error))
     answer(error, socket)
   }
 }
@@ -35,18 +40,21 @@ function pendingOn(socket: Duplex): ServerResponse | undefined {
 
 function end(error: NodeJS.ErrnoException, socket: Duplex, lingerMs: number): void {
   if (!socket.writable) return void socket.destroy()
-  socket.end(answerTo(error.code))
+  socket.end(answerTo(codeOf(error)))
   // Node watches a connection until it has reported it, and sockets stay open as long as the other side keeps its half open.
   const timer = setTimeout(() => socket.destroy(), lingerMs)
   socket.once('close', () => clearTimeout(timer))
 }
 
-function answerTo(errorCode: string | undefined): string {
-  if (errorCode === 'HPE_HEADER_OVERFLOW') return 'HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\n\r\n'
-  const isLate = errorCode === 'ERR_HTTP_REQUEST_TIMEOUT'
-  const { status, body } = isLate
-    ? refusalOf('request_timeout', 'the request came too slowly')
-    : refusalOf('malformed_request', 'this is not a valid HTTP request')
+function codeOf({ code }: NodeJS.ErrnoException): RefusalCode {
+  if (code === 'HPE_HEADER_OVERFLOW') return 'too_many_headers'
+  return code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 'request_timeout' : 'malformed_request'
+}
+
+function answerTo(code: RefusalCode): string {
+  if (code === 'too_many_headers') return 'HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\n\r\n'
+  const isLate = code === 'request_timeout'
+  const { status, body } = refusalOf(code, isLate ? 'the request came too slowly' : 'this is not a valid HTTP request')
   return `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`
 }
 

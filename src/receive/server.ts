@@ -1,6 +1,7 @@
 /** The HTTP server around the app, with bounds against clients that are slow on purpose. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { RefusalCode } from '../errors.ts'
 import { whenAborted } from '../lifecycle.ts'
 import { listenError } from '../listen-error.ts'
 import { createBrokenAnswer, refusalOf } from './broken.ts'
@@ -59,12 +60,14 @@ export interface ListenOptions {
   host: string
   port: number
   limits?: Partial<ServerLimits>
-  /** Called for every connection that was let go because there were too many. */
-  dropped?: () => void
+  /** Where the port is set. */
+  setting?: string
+  /** Called for what never got to the handler, connections that were let go because there were too many (`overloaded`) included. */
+  refused?: (code: RefusalCode) => void
 }
 
 export async function listen(handler: Handler, options: ListenOptions): Promise<Listening> {
-  const { host, port, dropped } = options
+  const { host, port, setting = 'server.port', refused = () => {} } = options
   const limits = { ...defaultLimits, ...options.limits }
   const server = createServer(
     {
@@ -84,10 +87,11 @@ export async function listen(handler: Handler, options: ListenOptions): Promise<
   server.maxConnections = limits.maxConnections
   server.on('drop', () => {
     server.closeIdleConnections()
-    dropped?.()
+    refused('overloaded')
   })
-  server.on('clientError', createBrokenAnswer(limits.lingerMs))
+  server.on('clientError', createBrokenAnswer(limits.lingerMs, refused))
   server.on('checkExpectation', (_, response: ServerResponse) => {
+    refused('expectation_failed')
     const { status, body } = refusalOf('expectation_failed', 'only `Expect: 100-continue` is understood')
     response
       .writeHead(status, {
@@ -98,9 +102,7 @@ export async function listen(handler: Handler, options: ListenOptions): Promise<
       .end(body)
   })
   await new Promise<void>((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) =>
-      reject(listenError(error, host, port, 'set server.port to a free one')),
-    )
+    server.once('error', (error: NodeJS.ErrnoException) => reject(listenError(error, host, port, `set ${setting} to a free one`)))
     server.listen({ host, port }, resolve)
   })
   const address = server.address()

@@ -57,13 +57,18 @@ const made = {
   KAFKA_BROKERS: '127.0.0.1:1',
   KAFKA_PASSWORD: 'made-up',
   FORWARD_SECRET: secret,
+  RELAY_ADMIN_TOKEN: 'made-up-and-long-enough',
 }
 
 /** A block may leave out the source, which its page has named before. */
 const usualSource = "sources: { gemini: { path: /webhooks/gemini, static: { secrets: ['${GEMINI_WEBHOOK_SECRET}'] } } }\n"
 
+/** A block that is about something else may leave out all of it. */
+const usualRule = 'sinks: { trace: { type: log } }\nrules: [{ name: all, to: [trace] }]\n'
+
 function completed(yaml: string): string {
-  return /^sources:/m.test(yaml) ? yaml : `${usualSource}${yaml}`
+  const withRule = /^(sources|sinks|rules|include):/m.test(yaml) ? yaml : `${usualRule}${yaml}`
+  return /^sources:/m.test(yaml) ? yaml : `${usualSource}${withRule}`
 }
 
 function load(yaml: string) {

@@ -138,6 +138,7 @@ describe('a relay whose parts all fail', () => {
     malformed: `whsec_!${randomBytes(24).toString('hex')}`,
   }
   const webToken = randomBytes(24).toString('hex')
+  const adminToken = randomBytes(24).toString('hex')
   const jwts: string[] = []
   const dead = new Map<string, { code: unknown; message: unknown }[]>()
   let relayDatabase: OwnedDatabase
@@ -146,9 +147,11 @@ describe('a relay whose parts all fail', () => {
 
   /** Nobody listens there. */
   let closed = 0
+  let adminPort = 0
 
   const yaml = (port: number) => `
 server: { host: 127.0.0.1, port: 0 }
+admin: { port: ${adminPort}, token: "\${ADMIN_TOKEN}" }
 database: { url: "\${DATABASE_URL}" }
 sources:
   gemini:
@@ -178,7 +181,7 @@ rules:
 `
 
   beforeAll(async () => {
-    ;[closed = 0] = await freePorts(1)
+    ;[closed = 0, adminPort = 0] = await freePorts(2)
     relayDatabase = await ownedDatabase(passwords.relay)
     tableDatabase = await ownedDatabase(passwords.table)
     file('forward_secret', `${signing.forward}\n`)
@@ -195,6 +198,7 @@ rules:
       'query of the url of the http sink': plain(httpQuery),
       'path of the url of the http sink': plain(httpPath),
       'SASL password': plain(passwords.sasl),
+      'token of the admin port': plain(adminToken),
       'TLS key': plain(pemCore(tlsKey)).concat(Buffer.from(pemCore(tlsKey), 'base64')),
       'private key of a sender': [Buffer.from(privateJwk.d ?? '', 'base64url')],
     }
@@ -209,6 +213,7 @@ rules:
       TABLE_URL: tableDatabase.url,
       SASL: passwords.sasl,
       TLS_KEY: tlsKey,
+      ADMIN_TOKEN: adminToken,
     }
     let forwarded = 0
     receiver.respond((response, request) => {
@@ -291,6 +296,11 @@ rules:
       `POST /hook HTTP/1.1\r\nhost: a\r\nwebhook-signature: ${signing.current}\r\nbad header ${first.headers['webhook-signature']}\r\n\r\n`,
     )
     for (const path of ['/livez', '/readyz']) await answerOf(path, relay.url + path)
+    const metrics = `http://127.0.0.1:${adminPort}/metrics`
+    expect(await answerOf('/metrics', metrics, { headers: { authorization: `Bearer ${adminToken}` } })).toBe(200)
+    expect(
+      await answerOf('/metrics with half a token', metrics, { headers: { authorization: `Bearer ${adminToken.slice(9)}` } }),
+    ).toBe(401)
   }
 
   async function sendRaw({ url }: Serving, text: string): Promise<void> {
@@ -400,6 +410,7 @@ rules:
       TABLE_URL: `http://${passwords.table}`,
       FORWARD_URL: passwords.http,
       SASL: '',
+      ADMIN_TOKEN: adminToken.slice(0, 15),
     })
     file('forward_secret', signing.malformed)
     await allEnd(1, check, env)

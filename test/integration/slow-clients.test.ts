@@ -1,6 +1,7 @@
 /** Clients that are slow, idle, silent or many on purpose, over real sockets. The limits are the product's own, only shorter. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { afterEach, describe, expect, it } from 'vitest'
+import type { RefusalCode } from '../../src/errors.ts'
 import { listen, type Listening, type ServerLimits } from '../../src/receive/server.ts'
 import { rawConnection, type RawConnection } from '../setup/raw-connection.ts'
 import { eventually } from '../setup/sender.ts'
@@ -9,13 +10,13 @@ const quick: Partial<ServerLimits> = { connectionsCheckMs: 20, lingerMs: 50 }
 const request = 'POST /hook HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}'
 
 let server: Listening
-let dropped = 0
+const refusals: RefusalCode[] = []
 const opened: RawConnection[] = []
 
 afterEach(async () => {
   for (const connection of opened.splice(0)) connection.destroy()
   await server.close(AbortSignal.abort())
-  dropped = 0
+  refusals.splice(0)
 })
 
 /** Answers once the body is complete. */
@@ -29,7 +30,7 @@ async function start(limits: Partial<ServerLimits>, handler = takeAll): Promise<
     host: '127.0.0.1',
     port: 0,
     limits: { ...quick, ...limits },
-    dropped: () => (dropped += 1),
+    refused: (code) => refusals.push(code),
   })
 }
 
@@ -99,6 +100,38 @@ describe('a client that is slow on purpose is answered 408 and closed, though it
   })
 })
 
+it('what never becomes a request is counted by the code of its answer, once', async () => {
+  await start({ headersTimeoutMs: 200, requestTimeoutMs: 300 })
+  const answers: Promise<string>[] = []
+  for (const text of [
+    'this is not HTTP\r\n\r\n',
+    'POST /hook HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\ncontent-length: 0\r\n\r\n',
+    `POST /hook HTTP/1.1\r\nhost: x\r\nwebhook-id: ${'a'.repeat(20_000)}\r\n\r\n`,
+    'POST /hook HTTP/1.1\r\nhost: x\r\nexpect: a miracle\r\ncontent-length: 0\r\n\r\n',
+    'POST /hook HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\n12345',
+  ]) {
+    const connection = open()
+    connection.write(text)
+    answers.push(connection.ended)
+  }
+  const statuses = (await Promise.all(answers)).map((answer) => answer.slice(9, 12))
+  expect(statuses).toEqual(['400', '400', '431', '417', '408'])
+  expect(refusals.toSorted()).toEqual([
+    'expectation_failed',
+    'malformed_request',
+    'malformed_request',
+    'request_timeout',
+    'too_many_headers',
+  ])
+  // One that went away was not answered.
+  const gone = open()
+  gone.write('POST /hook HTTP/1.1\r\nhost: x\r\n')
+  await eventually(server.connections, (count) => count === 1)
+  gone.destroy()
+  await allGone()
+  expect(refusals).toHaveLength(5)
+})
+
 describe('a connection is not kept', () => {
   it('between requests for longer than the limit, however many there are', async () => {
     await start({ keepAliveTimeoutMs: 200 })
@@ -154,7 +187,7 @@ describe('above the limit of connections', () => {
     const late = open()
     late.write(request)
     expect(await late.ended).toBe('')
-    expect(dropped).toBe(1)
+    expect(refusals).toEqual(['overloaded'])
     for (const connection of busy) connection.write('}')
     for (const connection of busy) expect(await connection.answered()).toContain('taken')
     busy[0]?.destroy()

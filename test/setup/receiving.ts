@@ -18,9 +18,8 @@ export interface ReceivingOptions {
 export interface Receiving {
   port: number
   url: string
-  /** By code, and how many connections were let go without an answer. */
+  /** By code. */
   refusals: ReadonlyMap<string, number>
-  dropped: () => number
   close(): Promise<void>
 }
 
@@ -33,7 +32,7 @@ export async function startReceiving(options: ReceivingOptions): Promise<Receivi
     log: silent,
   })
   const refusals = new Map<string, number>()
-  let dropped = 0
+  const countRefusal = (code: string): void => void refusals.set(code, (refusals.get(code) ?? 0) + 1)
   const app = createApp({
     webhooks: [{ source: 'gemini', path: '/hook', verifier, acceptor: accepting.acceptor, bodyLimitBytes }],
     readiness: async () => ({
@@ -47,7 +46,7 @@ export async function startReceiving(options: ReceivingOptions): Promise<Receivi
       },
     }),
     draining: () => false,
-    countRefusal: (code) => refusals.set(code, (refusals.get(code) ?? 0) + 1),
+    countRefusal,
     log: silent,
     unverified: createUnverifiedBytes(unverifiedLimits),
   })
@@ -55,13 +54,12 @@ export async function startReceiving(options: ReceivingOptions): Promise<Receivi
     host: '127.0.0.1',
     port: 0,
     ...(limits ? { limits } : {}),
-    dropped: () => (dropped += 1),
+    refused: countRefusal,
   })
   return {
     port: server.port,
     url: `http://127.0.0.1:${server.port}/hook`,
     refusals,
-    dropped: () => dropped,
     async close() {
       verifier.stop()
       await server.close(AbortSignal.abort())

@@ -13,6 +13,7 @@ const breaker = { failures: 5, cooldown: '5s', max: '60s' }
 /** With every key that there is. */
 const whole = {
   server: { host: '0.0.0.0', port: 8080, body_limit: '256kb' },
+  admin: { host: '0.0.0.0', port: 8081, token: 'made-up-and-long-enough' },
   database: { url: 'postgres://relay@db/relay' },
   retention: { events: '30d' },
   sources: {
@@ -131,6 +132,7 @@ describe('a secret from a variable', () => {
 
 describe('a secret that is written out', () => {
   const places: Path[] = [
+    ['admin', 'token'],
     ['database', 'url'],
     ['sources', 'gemini', 'static', 'secrets', 0],
     ['sinks', 'ops', 'token'],

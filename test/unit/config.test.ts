@@ -579,9 +579,39 @@ rules:
   })
 })
 
-describe('what a later version will have is said to be missing rather than misspelt', () => {
-  test.each(['admin: { port: 1 }'])('%s', (line) => {
-    expect(issuesAtMarks(`sources: {}\n¶${line}`)).toEqual([`\`${line.split(':')[0]}\` is not in this version`])
+describe('the admin port', () => {
+  const adminOf = (yaml: string, env: Env = {}) => load(`sources: {}\nadmin: ${yaml}`, env).config.admin
+  const env = { TOKEN: 'sixteen-letters!', EMPTY: '', HOST: '10.0.0.1' }
+
+  test('is not there where nothing is said of it', () => {
+    expect(load('sources: {}').config.admin).toBeUndefined()
+  })
+
+  test('is on loopback, without a token, unless it is said otherwise', () => {
+    expect(adminOf('{}')).toEqual({ host: '127.0.0.1', port: 8081 })
+    expect(adminOf('{ host: 0.0.0.0, port: 9000, token: "${TOKEN}" }', env)).toEqual({
+      host: '0.0.0.0',
+      port: 9_000,
+      token: 'sixteen-letters!',
+    })
+  })
+
+  test.each(['127.0.0.1', '127.8.8.8', '::1', 'localhost'])('needs no token on %s', (host) => {
+    expect(adminOf(`{ host: "${host}", token: "\${TOKEN:-}" }`)?.token).toBeUndefined()
+  })
+
+  const needed = 'a `token` is required where this is not 127.0.0.1, ::1 or localhost'
+  test.each([
+    ['{ host: ¶0.0.0.0 }', `\`host\`: ${needed}`],
+    ['{ host: ¶"::" }', `\`host\`: ${needed}`],
+    ['{ host: ¶relay.internal, token: "" }', `\`host\`: ${needed}`],
+    ['{ host: ¶127.0.0.1.example.com }', `\`host\`: ${needed}`],
+    ['{ host: ¶"${HOST}", token: "${EMPTY}" }', `\`host\`: ${needed} (the value comes from \`\${HOST}\`)`],
+    ['{ token: ¶fifteen-letters }', '`token`: expected at least 16 characters of ASCII, without spaces'],
+    ['{ token: ¶sixteen letters and more }', '`token`: expected at least 16 characters of ASCII, without spaces'],
+    ['{ ¶prot: 1 }', 'unknown key `prot`, did you mean `port`?'],
+  ])('%s is a mistake', (yaml, message) => {
+    expect(issuesAtMarks(`sources: {}\nadmin: ${yaml}`, env)).toEqual([message])
   })
 })
 
