@@ -5,10 +5,10 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Acceptor } from './accept/acceptor.ts'
-import { ConfigError, formatPath, type Path } from './config/issues.ts'
+import { changedBounds } from './config/bound.ts'
+import { ConfigError, formatPath } from './config/issues.ts'
 import type { LoadedConfig } from './config/load.ts'
-import { at } from './config/raw.ts'
-import type { Config, SinkConfig } from './config/schema.ts'
+import type { SinkConfig } from './config/schema.ts'
 import { anyEnriches, targetsOf } from './config/targets.ts'
 import type { Deliverer } from './deliver/deliverer.ts'
 import { geminiAccess } from './gemini/access.ts'
@@ -236,21 +236,9 @@ async function keysHad(verifiers: readonly Verifier[]): Promise<void> {
   while (verifiers.some((verifier) => !verifier.readiness().ready) && performance.now() < until) await sleep(50)
 }
 
-/** What a running process has bound, or stored its promises in. A section that only one of both has changes as a whole. */
-function boundBy(before: Config, next: Config): Path[] {
-  const bound: Path[] = [
-    ['server', 'host'],
-    ['server', 'port'],
-    ['database', 'url'],
-  ]
-  if (before.admin === undefined || next.admin === undefined) return [...bound, ['admin']]
-  return [...bound, ['admin', 'host'], ['admin', 'port']]
-}
-
 /** @throws ConfigError */
 function assertChangeable(before: LoadedConfig, next: LoadedConfig): void {
-  const bound = boundBy(before.config, next.config)
-  const changed = bound.filter((path) => at(before.config, path) !== at(next.config, path))
+  const changed = changedBounds(before.config, next.config)
   if (changed.length === 0) return
   const issues = changed.map((path) => ({
     ...next.place(path),

@@ -5,6 +5,7 @@ import type { LoadedConfig } from './config/load.ts'
 import type { Stamps } from './config/stamp.ts'
 import { messageOf, RelayError } from './errors.ts'
 import { whenAborted } from './lifecycle.ts'
+import { logWarnings } from './log-warnings.ts'
 import type { Log } from './log.ts'
 
 /** What `/readyz` says of the configuration. */
@@ -32,7 +33,7 @@ export interface ReloaderOptions {
   /** The one that runs. */
   first: LoadedConfig
   /** @throws RelayError */
-  load: () => LoadedConfig
+  load: () => Promise<LoadedConfig>
   /** Puts it to use, or throws and leaves everything as it was. */
   use: (loaded: LoadedConfig) => Promise<void>
   log: Log
@@ -56,7 +57,7 @@ export function createReloader({ first, load, use, log }: ReloaderOptions): Relo
   async function run(why: string): Promise<boolean> {
     clearTimeout(retrying)
     try {
-      const loaded = load()
+      const loaded = await load()
       looked = loaded.looked
       if (refused === undefined && isDeepStrictEqual(loaded.config, current.config)) {
         log.info({ config: loaded.hash, why }, 'the configuration says what it said before')
@@ -65,7 +66,7 @@ export function createReloader({ first, load, use, log }: ReloaderOptions): Relo
       }
       await use(loaded)
       log.info({ config: loaded.hash, before: current.hash, why }, 'the configuration was reloaded')
-      for (const { file, line, column, message } of loaded.warnings) log.warn(`${file}:${line}:${column}: ${message}`)
+      logWarnings(log, loaded.warnings)
       current = loaded
       since = new Date()
       reloads.applied += 1

@@ -13,6 +13,7 @@ import { createPauses } from './deliver/pauses.ts'
 import type { RefusalCode } from './errors.ts'
 import { httpOrigin } from './http-origin.ts'
 import { createLifecycle } from './lifecycle.ts'
+import { logWarnings } from './log-warnings.ts'
 import type { Log } from './log.ts'
 import { createReadiness } from './receive/readiness.ts'
 import { listen } from './receive/server.ts'
@@ -27,8 +28,10 @@ import { createPruner } from './store/prune.ts'
 import { createSession } from './store/session.ts'
 
 export interface ServeOptions {
-  /** Reads the configuration: at start, and for each reload. */
+  /** Reads the configuration, at start. */
   load: () => LoadedConfig
+  /** Reads it for each reload, while the relay runs; by default as at the start. */
+  loadAgain?: () => Promise<LoadedConfig>
   /** Reload when files of the configuration change. */
   watch?: boolean
   env: Readonly<Record<string, string | undefined>>
@@ -152,7 +155,12 @@ export async function serve(options: ServeOptions): Promise<Relay> {
       log,
     })
     lifecycle.onStop('prune', () => pruner.stop())
-    const reloader = createReloader({ first, load, use: configured.use, log })
+    const reloader = createReloader({
+      first,
+      load: options.loadAgain ?? (async () => load()),
+      use: configured.use,
+      log,
+    })
     lifecycle.onStop('reloading', () => reloader.stop(deadline.signal))
     if (first.config.admin !== undefined) {
       // Loaded where it is asked for: it would add 50 ms to the start of each command.
@@ -204,7 +212,7 @@ export async function serve(options: ServeOptions): Promise<Relay> {
 
   function announce(host: string, port: number): void {
     const { config, plan, hash, warnings } = first
-    for (const warning of warnings) log.warn(`${warning.file}:${warning.line}:${warning.column}: ${warning.message}`)
+    logWarnings(log, warnings)
     for (const { name, sinks } of plan.rules) log.info(`rule ${name} → ${sinks.join(', ')}`)
     const at = httpOrigin(host, port)
     for (const [name, { path }] of Object.entries(config.sources)) log.info(`source ${name} listens on ${at}${path}`)

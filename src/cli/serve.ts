@@ -1,7 +1,8 @@
 import { closeSync, openSync } from 'node:fs'
 import type { Command } from 'commander'
+import { loadApart } from '../config/load-apart.ts'
 import { loadConfig } from '../config/load.ts'
-import { createLog } from '../log.ts'
+import { createLog, logWaitMs } from '../log.ts'
 import { serve } from '../serve.ts'
 import { withConfig, withLogLevel, type ConfigOption } from './options.ts'
 
@@ -21,6 +22,7 @@ export function addServe(program: Command): void {
       const hangUps = onHangUp()
       const relay = await serve({
         load: () => loadConfig({ file: config, env: process.env }),
+        loadAgain: () => loadApart({ file: config, env: { ...process.env } }),
         watch,
         env: process.env,
         log,
@@ -31,6 +33,8 @@ export function addServe(program: Command): void {
       log.info(`${signal}: finishing what is under way; a second signal exits at once`)
       await relay.stop()
       log.info('stopped')
+      // Nothing is left but lines that nobody reads.
+      setTimeout(() => process.exit(), logWaitMs).unref()
     })
 }
 

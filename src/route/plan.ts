@@ -1,6 +1,7 @@
 /** Which deliveries an event owes: (event, rules) → deliveries, before anything is committed. Pure. */
 import type { RuleConfig } from '../config/schema.ts'
 import { messageOf } from '../errors.ts'
+import { createTurns } from '../turns.ts'
 import type { RelayEvent } from '../types.ts'
 import { compileCondition } from './expression.ts'
 import { compilePattern } from './patterns.ts'
@@ -35,11 +36,25 @@ interface CompiledRule {
  *
  * @throws PatternError or ExpressionError when one does not compile; loading a configuration has reported those with positions
  */
-export function compileRules(config: { rules: readonly RuleConfig[] }): Plan {
-  const rules = config.rules.map(compileRule)
-  const candidates = createRuleIndex(config.rules.map((rule) => rule.when))
+export function compileRules({ rules }: { rules: readonly RuleConfig[] }): Plan {
+  return planOf(rules, rules.map(compileRule))
+}
+
+/** As {@link compileRules}, while requests are answered. */
+export async function compileRulesInTurns({ rules }: { rules: readonly RuleConfig[] }): Promise<Plan> {
+  const turns = createTurns()
+  const compiled: CompiledRule[] = []
+  for (const rule of rules) {
+    await turns.next()
+    compiled.push(compileRule(rule))
+  }
+  return planOf(rules, compiled)
+}
+
+function planOf(configs: readonly RuleConfig[], rules: readonly CompiledRule[]): Plan {
+  const candidates = createRuleIndex(configs.map(({ when }) => when))
   return {
-    rules: config.rules.map(({ name, to }) => ({ name, sinks: to.map(({ sink }) => sink) })),
+    rules: configs.map(({ name, to }) => ({ name, sinks: to.map(({ sink }) => sink) })),
     route(event) {
       const planned: PlannedDelivery[] = []
       for (const position of candidates(event)) {

@@ -2,7 +2,8 @@
 import type { SinkConfigOf } from '../config/schema.ts'
 import type { Target } from '../config/targets.ts'
 import { compileHeaders } from './http-headers.ts'
-import { compileValues, jsonBytes } from './shaped-value.ts'
+import { byRule, type ByRule } from './by-rule.ts'
+import { compileRendering, jsonBytes } from './shaped-value.ts'
 import type { Rendering } from './sink.ts'
 
 export interface HttpRequest {
@@ -16,21 +17,16 @@ export interface HttpRequest {
 /** @throws ExpressionError, TemplateError */
 export type RenderRequest = (delivery: Rendering) => HttpRequest
 
-/** @throws ExpressionError, TemplateError when a `value` or a header does not compile */
-export function compileRequests(config: SinkConfigOf<'http'>, targets: readonly Target[]): Map<string, RenderRequest> {
-  const values = compileValues(config, targets)
-  return new Map(
-    targets.map(({ rule, target }) => {
-      const value = values.get(rule)
-      const renderHeaders = compileHeaders(config, target)
-      const render: RenderRequest = (delivery) => {
-        const { headers, secrets } = renderHeaders(delivery)
-        const body = value === undefined ? delivery.stored.body : jsonBytes(value(delivery))
-        return { headers: { ...usualHeaders, ...headers, ...identityOf(delivery) }, body, secrets }
-      }
-      return [rule, render]
-    }),
-  )
+export function compileRequests(config: SinkConfigOf<'http'>, targets: readonly Target[]): ByRule<RenderRequest> {
+  return byRule(targets, (said) => {
+    const value = compileRendering(config, said)
+    const renderHeaders = compileHeaders(config, said.target)
+    return (delivery) => {
+      const { headers, secrets } = renderHeaders(delivery)
+      const body = value === undefined ? delivery.stored.body : jsonBytes(value(delivery))
+      return { headers: { ...usualHeaders, ...headers, ...identityOf(delivery) }, body, secrets }
+    }
+  })
 }
 
 const usualHeaders = { 'content-type': 'application/json', 'user-agent': 'gemini-relay' }

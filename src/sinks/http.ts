@@ -11,6 +11,7 @@ import { ExpressionError } from '../route/expression.ts'
 import { TemplateError } from '../route/template.ts'
 import type { Clock, LeasedDelivery, Outcome } from '../types.ts'
 import { decodeSecret } from '../verify/secrets.ts'
+import type { ByRule } from './by-rule.ts'
 import { createConceal, secretsOfUrl } from './conceal.ts'
 import { withDeadline } from './deadline.ts'
 import { AddressRefused, guardedLookup, lookupAll, refuseLiteral, socketLookup, type Lookup } from './http-address.ts'
@@ -45,7 +46,7 @@ type Conceal = (text: string) => string
 
 /** What rules say of the sink. */
 interface HttpSaid {
-  requests: ReadonlyMap<string, RenderRequest>
+  requests: ByRule<RenderRequest>
   conceal: Conceal
 }
 
@@ -59,7 +60,6 @@ interface Answer {
  * Only 2xx is success, and redirects are not followed: a receiver that moved is for a person to look at.
  *
  * @throws RelayError `config_invalid` for a secret that is not a `whsec_` one
- * @throws ExpressionError, TemplateError when a `value` or a header does not compile
  */
 export function createHttpSink({ name, config, targets, log, lookup = lookupAll, now = Date.now }: HttpSinkOptions): Sink {
   const url = new URL(config.url)

@@ -6,8 +6,9 @@ import { RelayError } from '../errors.ts'
 import { compileValue, ExpressionError } from '../route/expression.ts'
 import { compileValueTree } from '../route/value-tree.ts'
 import { stringifyJson } from './deep-json.ts'
+import { byRule, type ByRule } from './by-rule.ts'
 import { buildRecord, recordKey, type KafkaRecord } from './kafka-record.ts'
-import { compileValues, jsonBytes } from './shaped-value.ts'
+import { compileRendering, jsonBytes } from './shaped-value.ts'
 import type { Rendering } from './sink.ts'
 
 export interface RoutedRecord {
@@ -18,31 +19,24 @@ export interface RoutedRecord {
 /** @throws ExpressionError */
 export type KafkaRoute = (delivery: Rendering) => RoutedRecord
 
-/**
- * @throws RelayError when a rule leaves its records without a topic
- * @throws ExpressionError when a topic, a key or a value does not compile
- */
-export function compileRoutes(sink: string, config: SinkConfigOf<'kafka'>, targets: readonly Target[]): Map<string, KafkaRoute> {
-  const values = compileValues(config, targets)
-  return new Map(
-    targets.map(({ rule, target }) => {
-      const named = target.topic ?? config.topic
-      if (named === undefined)
-        throw new RelayError('sink_misconfigured', `neither sink "${sink}" nor rule "${rule}" names a Kafka topic`)
-      const topicOf = compileTopic(named)
-      const evaluate = compileValue(target.key ?? config.key)
-      const value = values.get(rule)
-      const route: KafkaRoute = (delivery) => {
-        const { stored, resource } = delivery
-        const key = keyOf(() => evaluate(stored.event, resource))
-        return {
-          topic: topicOf(delivery),
-          record: buildRecord(config.format, stored, key, value && jsonBytes(value(delivery))),
-        }
+export function compileRoutes(sink: string, config: SinkConfigOf<'kafka'>, targets: readonly Target[]): ByRule<KafkaRoute> {
+  return byRule(targets, (said) => {
+    const { rule, target } = said
+    const named = target.topic ?? config.topic
+    if (named === undefined)
+      throw new RelayError('sink_misconfigured', `neither sink "${sink}" nor rule "${rule}" names a Kafka topic`)
+    const topicOf = compileTopic(named)
+    const evaluate = compileValue(target.key ?? config.key)
+    const value = compileRendering(config, said)
+    return (delivery) => {
+      const { stored, resource } = delivery
+      const key = keyOf(() => evaluate(stored.event, resource))
+      return {
+        topic: topicOf(delivery),
+        record: buildRecord(config.format, stored, key, value && jsonBytes(value(delivery))),
       }
-      return [rule, route]
-    }),
-  )
+    }
+  })
 }
 
 function compileTopic(named: string | { value: string }): (delivery: Rendering) => string {

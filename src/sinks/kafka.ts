@@ -5,12 +5,13 @@ import type { Log } from '../log.ts'
 import { ExpressionError } from '../route/expression.ts'
 import type { Failure, LeasedDelivery, Outcome } from '../types.ts'
 import { createKafkaProducer } from './kafka-producer.ts'
+import type { ByRule } from './by-rule.ts'
 import { compileRoutes, type KafkaRoute, type RoutedRecord } from './kafka-route.ts'
 import { createTopicWriter, type TopicRecord } from './kafka-topic.ts'
 import { createTopicWriters } from './kafka-writers.ts'
 import { compileSaid } from './retarget.ts'
 import { failed, internalFailure, type Sink } from './sink.ts'
-import { createTurns } from './turns.ts'
+import { createTurns } from '../turns.ts'
 
 export interface KafkaSinkDeps {
   name: string
@@ -61,7 +62,7 @@ export function createKafkaSink({ name, config, targets, log }: KafkaSinkDeps): 
     close: () => writers.close(),
   }
 
-  function render(routes: ReadonlyMap<string, KafkaRoute>, delivery: LeasedDelivery): RoutedRecord {
+  function render(routes: ByRule<KafkaRoute>, delivery: LeasedDelivery): RoutedRecord {
     const route = routes.get(delivery.rule)
     if (!route) throw new Error(`rule "${delivery.rule}" does not feed sink "${name}"`)
     return route(delivery)

@@ -7,10 +7,11 @@ import { messageOf } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { ExpressionError } from '../route/expression.ts'
 import type { LeasedDelivery, Outcome } from '../types.ts'
+import { byRule, type ByRule } from './by-rule.ts'
 import { stringifyJson } from './deep-json.ts'
 import { oneByOne } from './one-by-one.ts'
 import { compileSaid } from './retarget.ts'
-import { compileValues } from './shaped-value.ts'
+import { compileRendering } from './shaped-value.ts'
 import { failed, type Rendering, type Sink } from './sink.ts'
 
 interface LogSinkOptions {
@@ -23,11 +24,10 @@ interface LogSinkOptions {
   write?: Writable
 }
 
-/** @throws ExpressionError when a `value` does not compile */
 export function createLogSink({ name, config, targets, write = process.stdout }: LogSinkOptions): Sink {
   const said = compileSaid(targets, (all) => compileLines(config, all))
 
-  async function attempt(lines: Lines, delivery: LeasedDelivery, signal: AbortSignal): Promise<Outcome> {
+  async function attempt(lines: ByRule<RenderLine>, delivery: LeasedDelivery, signal: AbortSignal): Promise<Outcome> {
     const lineOf = lines.get(delivery.rule)
     if (lineOf === undefined) return failed('internal', `rule ${delivery.rule} does not feed the sink ${name}`)
     try {
@@ -63,25 +63,20 @@ export function createLogSink({ name, config, targets, write = process.stdout }:
 /** A stream without a listener throws its errors into the process; here they come back through the callback of `write`. */
 function ignore(): void {}
 
-type Lines = ReadonlyMap<string, (delivery: Rendering) => string>
+/** @throws ExpressionError when a `value` fails on the event */
+type RenderLine = (delivery: Rendering) => string
 
-/**
- * By rule: JSON, without its line break. What `value` makes takes the place of `event`.
- *
- * @throws ExpressionError when a `value` does not compile; so do the functions it returns, when it fails on an event
- */
-export function compileLines(config: SinkConfigOf<'log'>, targets: readonly Target[]): Lines {
-  return new Map(
-    [...compileValues(config, targets)].map(([rule, value]) => [
-      rule,
-      (delivery) => {
-        const { id, sink, replay, stored } = delivery
-        const { webhook_id, source, type, subject } = stored.event
-        const about = { webhook_id, source, type, subject, rule, sink, delivery: id, replay }
-        return stringifyJson(value === undefined ? { ...about, event: stored.event } : { ...about, value: value(delivery) })
-      },
-    ]),
-  )
+/** JSON, without its line break. What `value` makes takes the place of `event`. */
+export function compileLines(config: SinkConfigOf<'log'>, targets: readonly Target[]): ByRule<RenderLine> {
+  return byRule(targets, (said) => {
+    const value = compileRendering(config, said)
+    return (delivery) => {
+      const { id, rule, sink, replay, stored } = delivery
+      const { webhook_id, source, type, subject } = stored.event
+      const about = { webhook_id, source, type, subject, rule, sink, delivery: id, replay }
+      return stringifyJson(value === undefined ? { ...about, event: stored.event } : { ...about, value: value(delivery) })
+    }
+  })
 }
 
 function writeLine(stream: Writable, line: string, signal: AbortSignal): Promise<void> {

@@ -11,15 +11,16 @@ import type { Rendering } from './sink.ts'
  */
 export type RenderValue = (delivery: Rendering) => unknown
 
-/** By rule; one that says no `value` means the sink's. Undefined: the event goes out as it is. */
-export function compileValues(
+/**
+ * A rule that says no `value` means the sink's.
+ *
+ * @returns undefined where the event goes out as it is
+ */
+export function compileRendering(
   { value }: { value?: ValueTree | undefined },
-  targets: readonly Target[],
-): Map<string, RenderValue | undefined> {
-  return new Map(targets.map(({ rule, target }) => [rule, compileRendering(target.value ?? value)]))
-}
-
-function compileRendering(tree: ValueTree | undefined): RenderValue | undefined {
+  { target }: Pick<Target, 'target'>,
+): RenderValue | undefined {
+  const tree = target.value ?? value
   if (tree === undefined) return undefined
   const evaluate = compileValueTree(tree, 'value')
   return ({ stored, resource }) => evaluate(stored.event, resource)

@@ -17,7 +17,7 @@ export interface Sink {
    */
   deliver(batch: readonly LeasedDelivery[], signal: AbortSignal): Promise<Outcome[]>
   /**
-   * Other rules feed it, or say something else of it, while its own settings stay. Compiles what they say.
+   * Other rules feed it, or say something else of it, while its own settings stay.
    *
    * @returns what puts it to use, at once and for good, from the next batch on
    */

@@ -4,6 +4,7 @@ import type { SinkConfigOf, TargetConfig } from '../config/schema.ts'
 import type { Target } from '../config/targets.ts'
 import { RelayError } from '../errors.ts'
 import { compileText, compileTextTree } from '../route/template.ts'
+import { byRule, type ByRule } from './by-rule.ts'
 import type { Rendering } from './sink.ts'
 import { fitBlocks, fitText, maxEditedText } from './slack-limits.ts'
 
@@ -21,13 +22,8 @@ export interface SlackContent {
   metadata: Record<string, unknown>
 }
 
-/** @throws RelayError `config_invalid` for a rule without a channel */
-export function compileMessages(
-  sink: string,
-  config: SinkConfigOf<'slack'>,
-  targets: readonly Target[],
-): Map<string, SlackMessage> {
-  return new Map(targets.map(({ rule, target }) => [rule, compileMessage(sink, config, rule, target)]))
+export function compileMessages(sink: string, config: SinkConfigOf<'slack'>, targets: readonly Target[]): ByRule<SlackMessage> {
+  return byRule(targets, ({ rule, target }) => compileMessage(sink, config, rule, target))
 }
 
 /** A rule that says its own text and no blocks means that text, not the sink's blocks. */

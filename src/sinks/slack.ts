@@ -30,8 +30,6 @@ const statementTimeoutMs = 3_000
  * Posts each delivery as one message, or in that of its job. Slack has no key by which it would drop a repeated message, so a
  * delivery whose answer was lost can appear twice; every message carries the delivery and the webhook-id as metadata, which
  * tells the two apart from two events.
- *
- * @throws RelayError `config_invalid` for a rule without a channel
  */
 export function createSlackSink({ name, config, targets, relayUrl, log }: SlackSinkOptions): Sink {
   const said = compileSaid(targets, (all) => compileMessages(name, config, all))

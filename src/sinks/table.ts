@@ -11,14 +11,15 @@ import { queryUntil } from '../store/abortable.ts'
 import { int8Array, textArray, timestamptzArray } from '../store/binary-array.ts'
 import { createPool, describeUrl, type Pool } from '../store/pool.ts'
 import { isBadRow, isUnavailable, retryConflicts, sqlState } from '../store/sqlstate.ts'
+import { createTurns } from '../turns.ts'
 import type { Failure, LeasedDelivery, Outcome } from '../types.ts'
+import type { ByRule } from './by-rule.ts'
 import { compileSaid } from './retarget.ts'
 import { failed, isRetryable, type Sink } from './sink.ts'
 import { compileColumns, type ColumnOfRule } from './table-columns.ts'
 import { shapeTable, type TableShape } from './table-shape.ts'
 import { upsertStatement } from './table-statement.ts'
 import { columnText } from './table-value.ts'
-import { createTurns } from './turns.ts'
 
 export interface TableSinkOptions {
   name: string
@@ -42,7 +43,7 @@ interface Prepared {
   name: string
 }
 
-type Columns = ReadonlyMap<string, readonly ColumnOfRule[]>
+type Columns = ByRule<readonly ColumnOfRule[]>
 type Outcomes = Map<LeasedDelivery, Outcome>
 
 /** The table is not what it was when it was looked at: no table, column, index or type of that name, or another type. */

@@ -9,6 +9,7 @@ import { runHostile } from './hostile.ts'
 import { runMemory } from './memory.ts'
 import { runPath } from './path.ts'
 import { startPostgres } from './postgres.ts'
+import { runReload } from './reload.ts'
 import { runRules } from './rules.ts'
 import { runSoak } from './soak.ts'
 import { runStart } from './start.ts'
@@ -23,6 +24,7 @@ const benchmarks: readonly Benchmark[] = [
   { name: 'soak', about: 'ten minutes at full load: events a second and resident size, late beside early', run: runSoak },
   { name: 'start', about: 'seconds until the relay is ready', run: runStart },
   { name: 'rules', about: 'routing time of 1, 10, 100 and 1,000 rules', run: runRules },
+  { name: 'reload', about: 'how long a request waits while 10, 100 and 1,000 rules are reloaded', run: runReload },
   { name: 'hostile', about: 'the longest that a hostile pattern, expression or text holds the thread', run: runHostile },
 ]
 

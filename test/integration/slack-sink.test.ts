@@ -331,10 +331,6 @@ describe('the slack sink', () => {
     expect(slack.messages().at(-1)?.text).toBe('cut \uFFFD')
   })
 
-  test('a rule that has no channel anywhere is a configuration error that names the rule', () => {
-    expect(() => sinkOn(slack.url, { config: { channel: undefined } })).toThrow('rule alerts: the sink ops has no `channel`')
-  })
-
   test('the token appears in no outcome and in no line of the log', async () => {
     const lines = new PassThrough()
     const log = pino({ level: 'trace' }, lines)

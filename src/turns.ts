@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 
 /**
- * For work on a whole batch in the thread that takes requests too: so long in one go, in milliseconds, and then whoever waits has a
+ * For work on a whole batch, or on all rules, in the thread that takes requests too: so long in one go, in milliseconds, and then whoever waits has a
  * turn. What one delivery takes is bounded by itself, see route/steps.ts.
  */
 const maxMs = 10
