@@ -1,5 +1,5 @@
 /** Compiles every expression, text and pattern of a configuration, to say at once which of them do not. */
-import { compileCondition, compileValue, ExpressionError } from '../route/expression.ts'
+import { compileCondition, compileTopicValue, compileValue, ExpressionError } from '../route/expression.ts'
 import { PatternError } from '../route/pattern-tree.ts'
 import { compilePattern } from '../route/patterns.ts'
 import { compileText, TemplateError } from '../route/template.ts'
@@ -28,7 +28,7 @@ function sinkFaults(map: RawMap, path: Path): Fault[] {
     ...textFaults(map['text'], [...path, 'text']),
     ...textFaults(map['blocks'], [...path, 'blocks']),
     ...textFaults(map['headers'], [...path, 'headers']),
-    ...(isMap(map['topic']) ? expressionFaults(map['topic']['value'], [...path, 'topic', 'value'], compileValue) : []),
+    ...(isMap(map['topic']) ? expressionFaults(map['topic']['value'], [...path, 'topic', 'value'], compileTopicValue) : []),
     ...expressionFaults(map['key'], [...path, 'key'], compileValue),
     ...valueFaults(map['value'], [...path, 'value']),
     ...columnFaults(map['columns'], [...path, 'columns']),

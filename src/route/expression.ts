@@ -64,15 +64,32 @@ export function compileValue(source: string): Evaluate {
 }
 
 /** As {@link compileValue}, for one of several that share the steps of one: see {@link boundTogether}. */
-export function compileUnbounded(source: string): { evaluate: Evaluate; ast: ASTNode } {
-  const { evaluate, ast } = compile(source, values)
+export function compileUnbounded(source: string): { evaluate: Evaluate; type: string; ast: ASTNode } {
+  const { evaluate, type, ast } = compile(source, values)
   const json: Evaluate = (event, resource) =>
     guarded(() => {
       const value = evaluate(event, resource)
       return isJson(value) ? value : toJson(value)
     })
-  return { evaluate: json, ast }
+  return { evaluate: json, type, ast }
 }
+
+/**
+ * As {@link compileValue}, for the name of a Kafka topic.
+ *
+ * @throws ExpressionError also when no event can give one
+ */
+export function compileTopicValue(source: string): Evaluate {
+  const { evaluate, type, ast } = compileUnbounded(source)
+  if (neverTopic.test(type)) throw new ExpressionError('type', `a topic must be string, this is ${type}`, 0)
+  return boundTogether(evaluate, [ast])
+}
+
+/**
+ * What is no text once it is JSON, or has the colons of a timestamp; `$event` is `event` itself. Durations, bytes and types become
+ * texts that can be the name of a topic, and what is `dyn` may be anything.
+ */
+const neverTopic = /^(?:optional<)*(?:bool|int|uint|double|null|list<|map<|\$event|google\.protobuf\.Timestamp)/
 
 /**
  * @param asts all that `evaluate` evaluates

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { compileCondition, compileValue, ExpressionError } from '../../src/route/expression.ts'
+import { compileCondition, compileTopicValue, compileValue, ExpressionError } from '../../src/route/expression.ts'
 import { relayEvent } from '../fixtures/deliveries.ts'
 
 const withData = (data: unknown) => relayEvent({ data })
@@ -130,6 +130,41 @@ describe('a condition', () => {
       code: 'type',
       message: 'a condition must be bool, this is string',
     })
+  })
+})
+
+describe('the name of a topic', () => {
+  test.each([
+    ['1', 'int'],
+    ['size(event.type)', 'int'],
+    ['1.5', 'double'],
+    ['1u', 'uint'],
+    ['event.type == "x"', 'bool'],
+    ['null', 'null'],
+    ['[event.type]', 'list<string>'],
+    ['event.user_metadata', 'map<string, dyn>'],
+    ['event', '$event'],
+    ['optional.of(1)', 'optional<int>'],
+    ['timestamp(event.timestamp)', 'google.protobuf.Timestamp'],
+  ])('cannot be %s', (source, type) => {
+    const { code, message, offset } = errorOf(() => compileTopicValue(source))
+    expect([code, message, offset]).toEqual(['type', `a topic must be string, this is ${type}`, 0])
+  })
+
+  test.each([
+    ['event.type', 'batch.succeeded'],
+    ['event.data.topic', 'jobs'],
+    ['event.user_metadata.team', 'ads'],
+    ['[1, event.data.topic][1]', 'jobs'],
+    ['optional.of(event.type)', 'batch.succeeded'],
+    ['event.data.?topic', 'jobs'],
+    ['string(1 + 1)', '2'],
+    ['duration("3s")', '3s'],
+    ['b"jobs"', 'am9icw=='],
+    ['type(event.type)', 'string'],
+  ])('may be %s', (source, name) => {
+    const event = { ...withData({ topic: 'jobs' }), type: 'batch.succeeded', user_metadata: { team: 'ads' } }
+    expect(compileTopicValue(source)(event)).toBe(name)
   })
 })
 
