@@ -4,6 +4,7 @@ import { readFileSync, readdirSync } from 'node:fs'
 import { compileRules, type Plan } from '../route/plan.ts'
 import { caseFaults } from './case-faults.ts'
 import { compose, type Composed } from './compose.ts'
+import { delayFaults } from './delay-faults.ts'
 import { readConfigFiles, type FileAccess } from './include.ts'
 import { ConfigError, formatPath, labelOf, type ConfigIssue, type Fault, type Path } from './issues.ts'
 import { headerFaults } from './headers.ts'
@@ -58,6 +59,7 @@ export function loadConfig({ file, env, readFile = readText, listFiles = readNam
     ...referenceFaults(json),
     ...languageFaults(json),
     ...headerFaults(json),
+    ...delayFaults(json),
     ...secretFaults(json),
     ...slackFaults(json),
     ...caseFaults(json),
