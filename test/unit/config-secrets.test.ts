@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { stringify } from 'yaml'
 import { ConfigError } from '../../src/config/issues.ts'
 import { loadConfig } from '../../src/config/load.ts'
+import { certificate, privateKey } from '../fixtures/pem.ts'
 import { leaksIn } from '../fixtures/spellings.ts'
 
 const signing = `whsec_${randomBytes(32).toString('base64')}`
@@ -41,7 +42,7 @@ const whole = {
       type: 'kafka',
       brokers: ['kafka:9092'],
       client_id: 'relay',
-      tls: { ca: 'PEM', cert: 'PEM', key: 'PEM' },
+      tls: { ca: certificate, cert: certificate, key: privateKey },
       sasl: { mechanism: 'plain', username: 'relay', password: 'made-up' },
       topic: 'events',
       key: 'event.subject',
