@@ -58,11 +58,11 @@ rules:
     ])
   })
 
-  it('names the source of a secret that is none, and not the secret', async () => {
+  it('says which secret is none, and not the secret', async () => {
     const config = writeConfig('sources: { gemini: { path: /hook, static: { secrets: ["${SECRET}"] } } }')
     for (const bad of ['whsec_!!!!', 'whsec_', `whsec_${Buffer.alloc(16).toString('base64')}`]) {
       const { code, stderr } = await cli(['check', '-c', config.file], { SECRET: bad })
-      expect([code, stderr]).toEqual([1, expect.stringContaining('source gemini: signing secret 1')])
+      expect([code, stderr]).toEqual([1, expect.stringContaining('`secrets[0]` ')])
       expect(stderr.replaceAll('whsec_ and padded base64', '')).not.toContain(bad)
     }
     config.remove()

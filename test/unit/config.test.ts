@@ -478,11 +478,9 @@ describe('a secret', () => {
     [bytes(65), 'holds 65 bytes, expected 24 to 64: check that the whole secret was copied'],
   ])('of a source or an http sink such as %s is refused by its place and not shown', (secret, problem) => {
     const source = `sources: { g: { path: /g, static: { secrets: ['${bytes(24)}', ¶'\${A}'] } } }`
-    expect(issuesAtMarks(source, { A: secret })).toEqual([
-      `source g: signing secret 2 ${problem} (the value comes from \`\${A}\`)`,
-    ])
+    expect(issuesAtMarks(source, { A: secret })).toEqual([`\`secrets[1]\` ${problem} (the value comes from \`\${A}\`)`])
     const sink = `sources: {}\nsinks: { f: { type: http, url: 'https://x.example', secret: ¶'${secret}' } }`
-    expect(issuesAtMarks(sink)).toEqual([`sink f: secret ${problem}`])
+    expect(issuesAtMarks(sink)).toEqual([`\`secret\` ${problem}`])
   })
 
   test('that is a token of Slack with a line break is refused, and not shown', () => {

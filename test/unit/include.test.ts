@@ -234,4 +234,11 @@ rules:
     const found = findingsIn({ 'relay.yaml': withSinks(defaults, '  one: { type: slack }\n  two: { type: slack }') })
     expect(found.filter((line) => !/: `token` is missing|: no channel: /.test(line))).toEqual([finding])
   })
+
+  test('that are wrong are said once for all sinks', () => {
+    const http = '  http: { url: "https://a.example/", secret: none }'
+    expect(findingsIn({ 'relay.yaml': withSinks(http, '  one: { type: http }\n  two: { type: http }') })).toEqual([
+      'relay.yaml:3:46: `secret` holds 3 bytes, expected 24 to 64: check that the whole secret was copied',
+    ])
+  })
 })
