@@ -43,6 +43,11 @@ export class ConfigError extends RelayError {
   }
 }
 
+/** Of a file that says nothing because it cannot be read. */
+export function issueOfFile(file: string, message: string): ConfigIssue {
+  return { file, line: 1, column: 1, path: '', message }
+}
+
 /** One line each: `file:line:column: message`, which editors and terminals make a link of. */
 export function formatIssues(issues: readonly ConfigIssue[]): string {
   return issues.map(({ file, line, column, message }) => `${file}:${line}:${column}: ${message}`).join('\n')

@@ -44,7 +44,6 @@ export interface LoadedConfig {
  * Loads a configuration. Nothing is opened or connected to.
  *
  * @throws ConfigError with every issue at once
- * @throws RelayError `config_invalid` when the file cannot be read
  */
 export function loadConfig({ file, env, readFile = readText, listFiles = readNames, standIn }: LoadOptions): LoadedConfig {
   const files = readConfigFiles(file, { env, readFile, listFiles, standIn })

@@ -3,7 +3,8 @@ import { dirname, resolve } from 'node:path'
 import { caseFaults } from './case-faults.ts'
 import { testFileSchema, type Case } from './cases.ts'
 import { readDocument } from './document.ts'
-import { ConfigError, formatPath, type ConfigIssue, type Fault } from './issues.ts'
+import { reasonUnreadable } from './expand.ts'
+import { ConfigError, formatPath, issueOfFile, type ConfigIssue, type Fault } from './issues.ts'
 import type { Config } from './schema.ts'
 import { passedOverFaults, shapeFaults } from './shape.ts'
 
@@ -23,7 +24,7 @@ export interface TestFile {
 
 /** @throws ConfigError with every issue at once */
 export function readTestFile(file: string, readFile: (path: string) => string): TestFile {
-  const document = readDocument(readFile(file), { env: {}, readFile: (path) => readFile(resolve(dirname(file), path)) })
+  const document = readDocument(textOf(file, readFile), { env: {}, readFile: (path) => readFile(resolve(dirname(file), path)) })
   const isList = Array.isArray(document.json)
   const json = isList ? { tests: document.json } : document.json
   const issued = (faults: readonly Fault[]): ConfigIssue[] =>
@@ -47,5 +48,13 @@ export function readTestFile(file: string, readFile: (path: string) => string): 
         return { one, file, line: document.place({ path, message: '' }).line }
       })
     },
+  }
+}
+
+function textOf(file: string, readFile: (path: string) => string): string {
+  try {
+    return readFile(file)
+  } catch (error) {
+    throw new ConfigError(file, [issueOfFile(file, `cannot read the cases: ${reasonUnreadable(error)}`)])
   }
 }
