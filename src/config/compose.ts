@@ -1,7 +1,7 @@
 /** One configuration out of its files, and for everything in it the place where it was written. */
 import type { Expansion } from './expand.ts'
 import { misplacedFaults, sharedLists, sharedMaps, type ConfigFile, type ConfigFiles } from './include.ts'
-import { formatPath, type ConfigIssue, type Fault, type Path } from './issues.ts'
+import { formatPath, type ConfigIssue, type Fault, type Path, type Place } from './issues.ts'
 import { at, isMap, listOf, type RawMap } from './raw.ts'
 import { withDefaults, writtenAt } from './sink-defaults.ts'
 
@@ -10,7 +10,9 @@ export interface Composed {
   json: unknown
   /** What is wrong with the texts themselves, with their references, and with how they are put together. */
   issues: readonly ConfigIssue[]
-  place: (fault: Fault) => { file: string; line: number; column: number }
+  place: (fault: Fault) => Place
+  /** As `place`, but of what came by an alias: where it was written. */
+  origin: (fault: Fault) => Place
   /** The references that the text at a path was made from; undefined when it stands as it was written. */
   expansion: (path: Path) => Expansion | undefined
 }
@@ -38,6 +40,10 @@ export function compose({ main, included, faults }: ConfigFiles): Composed {
     place(fault) {
       const { from, path } = written(fault.path)
       return { file: from.file, ...from.document.place({ ...fault, path }) }
+    },
+    origin(fault) {
+      const { from, path } = written(fault.path)
+      return { file: from.file, ...from.document.origin({ ...fault, path }) }
     },
     expansion(path) {
       const { from, path: inFile } = written(path)

@@ -6,7 +6,7 @@ import { caseFaults } from './case-faults.ts'
 import { compose, type Composed } from './compose.ts'
 import { delayFaults } from './delay-faults.ts'
 import { readConfigFiles, type FileAccess } from './include.ts'
-import { ConfigError, formatPath, labelOf, type ConfigIssue, type Fault, type Path } from './issues.ts'
+import { ConfigError, labelOf, placeText, saidOnce, type ConfigIssue, type Fault, type Path, type Place } from './issues.ts'
 import { headerFaults } from './headers.ts'
 import { noteHeaderSecrets } from './header-secrets.ts'
 import { withJobOrder } from './job-messages.ts'
@@ -37,7 +37,7 @@ export interface LoadedConfig {
   /** What is allowed and probably not meant. Worked out when first asked for. */
   readonly warnings: readonly ConfigIssue[]
   /** Where something in it was written. */
-  place: (path: Path) => { file: string; line: number; column: number }
+  place: (path: Path) => Place
 }
 
 /**
@@ -102,16 +102,19 @@ const hashLength = 12
  */
 function unique(issues: readonly ConfigIssue[]): ConfigIssue[] {
   const files = [...new Set(issues.map(({ file }) => file))]
-  const byText = new Map(issues.map((issue) => [`${issue.file}:${issue.line}:${issue.column}:${issue.message}`, issue]))
+  const byText = new Map(issues.map((issue) => [`${placeText(issue)} ${issue.message}`, issue]))
   return [...byText.values()].toSorted((a, b) => files.indexOf(a.file) - files.indexOf(b.file) || byPlace(a, b))
 }
 
 function issuesOf(composed: Composed, faults: readonly Fault[]): ConfigIssue[] {
-  return faults.map((fault) => ({
-    ...composed.place(fault),
-    path: formatPath(fault.path),
-    message: messageFor(composed, fault),
-  }))
+  return saidOnce(
+    faults.map((fault) => ({
+      place: composed.place(fault),
+      origin: composed.origin(fault),
+      path: fault.path,
+      message: messageFor(composed, fault),
+    })),
+  )
 }
 
 /** What came from a variable or a file may be a secret, and may be empty for a reason that is not in this file. */

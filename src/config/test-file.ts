@@ -4,7 +4,7 @@ import { caseFaults } from './case-faults.ts'
 import { testFileSchema, type Case } from './cases.ts'
 import { readDocument } from './document.ts'
 import { reasonUnreadable } from './expand.ts'
-import { ConfigError, formatPath, issueOfFile, type ConfigIssue, type Fault } from './issues.ts'
+import { ConfigError, formatPath, issueOfFile, saidOnce, type ConfigIssue, type Fault } from './issues.ts'
 import type { Config } from './schema.ts'
 import { passedOverFaults, shapeFaults } from './shape.ts'
 
@@ -28,10 +28,13 @@ export function readTestFile(file: string, readFile: (path: string) => string): 
   const isList = Array.isArray(document.json)
   const json = isList ? { tests: document.json } : document.json
   const issued = (faults: readonly Fault[]): ConfigIssue[] =>
-    faults.map((fault) => {
-      const path = isList ? fault.path.slice(1) : fault.path
-      return { file, ...document.place({ ...fault, path }), path: formatPath(path), message: fault.message }
-    })
+    saidOnce(
+      faults.map((fault) => {
+        const written = { ...fault, path: isList ? fault.path.slice(1) : fault.path }
+        const { path, message } = written
+        return { path, message, place: { file, ...document.place(written) }, origin: { file, ...document.origin(written) } }
+      }),
+    )
   const spoiled = document.faults.map(({ position, path, message }) => ({ file, ...position, path: formatPath(path), message }))
   const parsed = testFileSchema.safeParse(json)
   const shape = parsed.success ? [] : shapeFaults(parsed.error, json)

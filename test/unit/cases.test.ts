@@ -183,6 +183,20 @@ rules:
     expect(stdout).toBe(`FAIL relay.yaml\nrelay.test.yaml:${place}: ${message}\n`)
   })
 
+  it('says once what an alias repeats', () => {
+    const cases = `- &one
+  name: one
+  event: {}
+  expect: [&delivery { rule: all, sink: jobs, row: { stauts: a } }]
+- { <<: *one, name: two }
+- { name: three, event: {}, expect: [*delivery] }
+`
+    files.write('relay.test.yaml', cases)
+    expect(test(files.write('relay.yaml', all)).stdout).toBe(
+      'FAIL relay.yaml\nrelay.test.yaml:4:54: `row` has no `stauts`, did you mean `status`?\n',
+    )
+  })
+
   it('says once of a delivery that its rule is misspelt', () => {
     files.write('relay.test.yaml', '- { name: one, event: {}, expect: [{ rul: all, sink: trace }] }\n')
     const { stdout } = test(files.write('relay.yaml', all))
