@@ -70,8 +70,12 @@ function compileFaults(path: Path, compile: () => unknown): Fault[] {
     return []
   } catch (error) {
     if (!(error instanceof ExpressionError)) throw error
-    const offset = error.offset === undefined ? {} : { offset: error.offset }
-    return [{ path, ...offset, message: `\`${labelOf(path)}\`: ${error.message}`, quotes: true }]
+    return [error, ...error.further].map(({ offset, message }) => ({
+      path,
+      ...(offset === undefined ? {} : { offset }),
+      message: `\`${labelOf(path)}\`: ${message}`,
+      quotes: true,
+    }))
   }
 }
 
@@ -86,9 +90,12 @@ function templateFaults(value: string, path: Path): Fault[] {
     return []
   } catch (error) {
     if (!(error instanceof TemplateError)) throw error
-    const { line, column } = error
-    const offset = line === undefined || column === undefined ? {} : { offset: offsetOf(value, line, column) }
-    return [{ path, ...offset, message: `\`${labelOf(path)}\`: ${error.message}`, quotes: true }]
+    return [error, ...error.further].map(({ line, column, message }) => ({
+      path,
+      ...(line === undefined || column === undefined ? {} : { offset: offsetOf(value, line, column) }),
+      message: `\`${labelOf(path)}\`: ${message}`,
+      quotes: true,
+    }))
   }
 }
 

@@ -187,6 +187,33 @@ describe('an expression that does not compile', () => {
   })
 })
 
+describe('names that nobody has are said', () => {
+  const names = (source: string) => {
+    const error = errorOf(() => compileCondition(source))
+    return [error, ...error.further].map(({ code, message, offset }) => [code, message.match(/`[^`]*`/g)?.join(' '), offset])
+  }
+
+  test.each([
+    [
+      'all of them',
+      'event.tpye == evnt.type || event.sorce == x',
+      ['`event` `tpye` `type` 6', '`evnt` `event` 14', '`event` `sorce` `source` 33', '`x` `event` 42'],
+    ],
+    ['each once', 'event.tpye == "a" || event["tpye"] == "b"', ['`event` `tpye` `type` 6']],
+    ['a field and a variable of one name', 'event.tpye == tpye', ['`event` `tpye` `type` 6', '`tpye` `event` 14']],
+    ['less those that a macro gives', '[1].exists(x, x == y) && x == 1', ['`y` `event` 19', '`x` `event` 25']],
+    ['one that no variable can be called', 'event["a b"] == 1', ['`event` `b` 0']],
+    [
+      'at most ten',
+      Array.from({ length: 30 }, (_, n) => `x${n} == 1`).join(' || '),
+      Array.from({ length: 10 }, (_, n) => `\`x${n}\` \`event\` ${n * 11}`),
+    ],
+    ['what comes too late beside it', 'event.resource.state == event.tpye', ['`event.resource` 6', '`event` `tpye` `type` 30']],
+  ])('%s', (_, source, expected) => {
+    expect(names(source).map(([, message, offset]) => `${message} ${offset}`)).toEqual(expected)
+  })
+})
+
 describe('an expression whose cost has no bound does not compile', () => {
   const items = 'event.data.items'
   const nested = 'macros cannot be nested in this version'
