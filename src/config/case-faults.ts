@@ -29,9 +29,8 @@ function sourceFaults(one: RawMap, path: Path, json: unknown): Fault[] {
   const source = textIn(one, 'source')
   if (source !== undefined) return unknown('source', source, sources, [...path, 'source'])
   if (sources.length === 1 || 'source' in one) return []
-  const message =
-    sources.length === 0 ? 'there is no source that could receive this' : 'there are several sources: say which, with `source`'
-  return [{ path, message }]
+  if (sources.length === 0) return [{ path, message: 'there is no source that could receive this', absent: true }]
+  return [{ path, message: 'there are several sources: say which, with `source`' }]
 }
 
 function expectFaults(one: RawMap, path: Path, json: unknown): Fault[] {
@@ -97,7 +96,7 @@ function insideFaults(wanted: unknown, shown: Shown | undefined, path: Path, lab
 
 function unknown(kind: string, wanted: string, known: readonly string[], path: Path): Fault[] {
   if (known.includes(wanted)) return []
-  return [{ path, message: `there is no ${kind} \`${wanted}\`${suggestion(wanted, known)}`, quotes: true }]
+  return [{ path, message: `there is no ${kind} \`${wanted}\`${suggestion(wanted, known)}`, quotes: true, absent: true }]
 }
 
 function keysOf(value: unknown): string[] {

@@ -30,6 +30,8 @@ export interface Fault {
   message: string
   /** The message quotes the value, so it is withheld when the value came from a variable or a file. */
   quotes?: true
+  /** It says that there is no such thing, which may be in a file that could not be taken in. */
+  absent?: true
 }
 
 /** Every problem of a configuration, in the order of the file. */

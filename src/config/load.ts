@@ -63,9 +63,8 @@ export function loadConfig({ file, env, readFile = readText, listFiles = readNam
     ...slackFaults(json),
     ...caseFaults(json),
   ]
-  // A reference that could not be resolved is the reason for whatever else is said about that value.
-  const resolved = found.filter(({ path }) => (composed.expansion(path)?.faults ?? []).length === 0)
-  const issues = unique([...composed.issues, ...issuesOf(composed, resolved)])
+  const own = found.filter((fault) => !isConsequence(composed, fault))
+  const issues = unique([...composed.issues, ...issuesOf(composed, own)])
   if (!parsed.success || issues.length > 0) throw new ConfigError(file, issues, files.looked)
   // What is made up is no secret.
   const valuesAt = (path: Path) => (standIn === undefined ? (composed.expansion(path)?.values ?? []) : [])
@@ -84,6 +83,11 @@ export function loadConfig({ file, env, readFile = readText, listFiles = readNam
     },
     place: (path) => composed.place({ path, message: '' }),
   }
+}
+
+/** A reference that could not be resolved is the reason for whatever else is said about that value, and a file that is none for what lacks. */
+function isConsequence(composed: Composed, { path, absent }: Fault): boolean {
+  return (absent === true && composed.isPartial) || (composed.expansion(path)?.faults ?? []).length > 0
 }
 
 /** Of one file it is the beginning of what `sha256sum` prints. */
