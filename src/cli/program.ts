@@ -18,6 +18,7 @@ import { addTest } from './test/index.ts'
 import { addWebhooks } from './webhooks/index.ts'
 
 export async function run(argv: readonly string[]): Promise<number> {
+  let isForMachines = false
   const program = new Command('gemini-relay')
     .description(
       'Receives Gemini API webhooks, keeps each exactly once, and delivers them by rules to where people and systems wait.',
@@ -27,6 +28,7 @@ export async function run(argv: readonly string[]): Promise<number> {
     .showHelpAfterError('(--help shows what there is)')
     .configureHelp({ showGlobalOptions: true })
     .hook('preAction', (_, command) => {
+      isForMachines = command.opts()['json'] === true
       if (command.name() !== 'serve') process.stdout.on('error', endOnBrokenOutput)
     })
   for (const add of [
@@ -49,6 +51,7 @@ export async function run(argv: readonly string[]): Promise<number> {
     await program.parseAsync(argv)
     return Number(process.exitCode ?? 0)
   } catch (error) {
+    if (isForMachines && error instanceof RelayError) process.stdout.write(`${JSON.stringify({ errors: errorsIn(error) })}\n`)
     return report(error)
   }
 }
@@ -58,6 +61,13 @@ function endOnBrokenOutput(error: NodeJS.ErrnoException): void {
   if (error.code === 'EPIPE') process.exit(0)
   process.stderr.write(`gemini-relay: the output cannot be written: ${error.message}\n`)
   process.exit(1)
+}
+
+/** Standard output is JSON with `--json`, whatever comes of it. */
+function errorsIn(error: RelayError): readonly unknown[] {
+  if (error instanceof ConfigError) return error.issues
+  const { code, message, hint } = error
+  return [{ code, message, ...(hint === undefined ? {} : { hint }) }]
 }
 
 function report(error: unknown): number {

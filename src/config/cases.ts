@@ -29,14 +29,33 @@ const resourceSchema = z.strictObject({
     .optional(),
 })
 
+const compared = z.unknown().optional()
+
 const expectedSchema = z
-  .looseObject({
+  .strictObject({
     rule: name.describe('Of the delivery.'),
     sink: name.describe('Of the delivery.'),
     fails: z.enum(['template_error', 'expression_error']).optional().describe('It cannot be rendered, by this code.'),
     dead: z.enum(['condition_error']).optional().describe('The condition of its rule fails: it is dead at once.'),
+    channel: compared.describe('slack: the id of the channel.'),
+    text: compared.describe('slack: what the message says.'),
+    blocks: compared.describe('slack: its blocks.'),
+    thread: compared.describe('slack: the subject of the job whose messages it joins.'),
+    update: compared.describe('slack: the subject of the job whose message it edits.'),
+    topic: compared.describe('kafka: where the record goes.'),
+    key: compared.describe('kafka: the key of the record.'),
+    headers: compared.describe('kafka, http: by name; those of http in lower case.'),
+    value: compared.describe('kafka: the value of the record.'),
+    table: compared.describe('table: its name.'),
+    row: compared.describe('table: by column.'),
+    url: compared.describe('http: without its query.'),
+    body: compared.describe('http: the body of the request.'),
+    line: compared.describe('log: what is written.'),
   })
-  .describe('A delivery. Besides its rule and sink whatever is to be compared: text, channel, blocks, topic, key, value, row, …')
+  .describe('A delivery: its rule and its sink, and of what it shows whatever is to be compared.')
+
+/** What cases may say of a delivery, whatever its sink. */
+export const expectedFields: readonly string[] = Object.keys(expectedSchema.shape)
 
 export const caseSchema = z.strictObject({
   name: nonEmpty.describe('What is expected, as a sentence.'),

@@ -1,16 +1,20 @@
 /** One configuration out of its files, and for everything in it the place where it was written. */
 import type { Expansion } from './expand.ts'
 import { misplacedFaults, sharedLists, sharedMaps, type ConfigFile, type ConfigFiles } from './include.ts'
-import { formatPath, type ConfigIssue, type Fault, type Path } from './issues.ts'
+import { formatPath, type ConfigIssue, type Fault, type Path, type Place } from './issues.ts'
 import { at, isMap, listOf, type RawMap } from './raw.ts'
 import { withDefaults, writtenAt } from './sink-defaults.ts'
 
 export interface Composed {
-  /** Included files joined, defaults filled in; undefined where one of the files is no YAML. */
+  /** Included files joined, defaults filled in; undefined where the main file is no YAML. */
   json: unknown
+  /** Something of the files is not in it, for reasons that are among the issues. */
+  isPartial: boolean
   /** What is wrong with the texts themselves, with their references, and with how they are put together. */
   issues: readonly ConfigIssue[]
-  place: (fault: Fault) => { file: string; line: number; column: number }
+  place: (fault: Fault) => Place
+  /** As `place`, but of what came by an alias: where it was written. */
+  origin: (fault: Fault) => Place
   /** The references that the text at a path was made from; undefined when it stands as it was written. */
   expansion: (path: Path) => Expansion | undefined
 }
@@ -22,22 +26,30 @@ interface Written {
 
 export function compose({ main, included, faults }: ConfigFiles): Composed {
   const files = [main, ...included]
-  const broken = files.some(({ document }) => document.json === undefined)
-  const usable = broken ? [] : included.filter(({ document }) => isMap(document.json))
+  const isBroken = main.document.json === undefined
+  const read = included.filter(({ document }) => document.json !== undefined)
+  const misplaced = read.flatMap((file) => misplacedFaults(file).map((fault) => ({ file, fault })))
+  const isPartial = faults.length > 0 || read.length < included.length || misplaced.some(({ fault }) => fault.at !== 'key')
   const owners = new Map<string, Written>()
   const twice: ConfigIssue[] = []
-  const joined = broken ? undefined : usable.reduce(join, claimed(main))
+  const usable = read.filter(({ document }) => isMap(document.json))
+  const joined = isBroken ? undefined : usable.reduce(join, claimed(main))
   return {
-    json: joined === undefined ? undefined : withDefaults(joined),
+    json: isBroken ? undefined : withDefaults(isPartial ? withSources(joined) : joined),
+    isPartial,
     issues: [
       ...files.flatMap(spoiledIn),
       ...faults.map((fault) => placedIn(main, fault)),
-      ...(broken ? [] : included.flatMap((file) => misplacedFaults(file).map((fault) => placedIn(file, fault)))),
+      ...misplaced.map(({ file, fault }) => placedIn(file, fault)),
       ...twice,
     ],
     place(fault) {
       const { from, path } = written(fault.path)
       return { file: from.file, ...from.document.place({ ...fault, path }) }
+    },
+    origin(fault) {
+      const { from, path } = written(fault.path)
+      return { file: from.file, ...from.document.origin({ ...fault, path }) }
     },
     expansion(path) {
       const { from, path: inFile } = written(path)
@@ -90,6 +102,11 @@ export function compose({ main, included, faults }: ConfigFiles): Composed {
     const owner = section === undefined || step === undefined ? undefined : owners.get(keyOf(section, step))
     return owner === undefined ? { from: main, path: place } : { from: owner.from, path: [...owner.path, ...rest] }
   }
+}
+
+/** They may be in what is not there. */
+function withSources(json: unknown): unknown {
+  return isMap(json) ? { sources: {}, ...json } : json
 }
 
 function keyOf(section: string | number, step: string | number): string {

@@ -1,29 +1,10 @@
 /** A YAML text as data, with variables expanded and the place of everything in it. */
-import {
-  isAlias,
-  isMap,
-  isScalar,
-  isSeq,
-  LineCounter,
-  parseDocument,
-  Scalar,
-  type Alias,
-  type Document,
-  type Node,
-  type Pair,
-  type YAMLError,
-  type YAMLMap,
-} from 'yaml'
+import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument, type Alias, type Scalar, type YAMLError } from 'yaml'
 import { messageOf } from '../errors.ts'
 import { expand, type ExpandSources, type Expansion } from './expand.ts'
 import type { Fault, Path } from './issues.ts'
+import { createPlaces, keyOf, type Position } from './places.ts'
 import type { StandIn } from './stand-ins.ts'
-
-/** 1-based. */
-export interface Position {
-  line: number
-  column: number
-}
 
 export interface PlacedFault extends Fault {
   position: Position
@@ -40,6 +21,8 @@ export interface ConfigDocument {
   /** What is wrong with the text itself, or with its references. */
   faults: readonly PlacedFault[]
   place(fault: Fault): Position
+  /** As `place`, but of what came by an alias: where it was written. */
+  origin(fault: Fault): Position
   /** The references that the text at a path was made from; undefined when it stands as it was written. */
   expansion(path: Path): Expansion | undefined
 }
@@ -61,11 +44,17 @@ export function readDocument(text: string, { standIn, ...sources }: DocumentSour
   return {
     json: json.value,
     faults: [...faults, ...json.faults],
-    place: (fault) => places.of(rewritten.has(places.nodeAt(fault.path)) ? wholeText(fault) : fault),
+    place: (fault) => places.of(inFile(fault)),
+    origin: (fault) => places.originOf(inFile(fault)),
     expansion: (path) => {
       const node = places.nodeAt(path)
       return isScalar(node) ? expansions.get(node) : undefined
     },
+  }
+
+  /** An offset is one in the text that an expansion gave: the file has another. */
+  function inFile(fault: Fault): Fault {
+    return rewritten.has(places.nodeAt(fault.path)) ? wholeText(fault) : fault
   }
 
   function standInAt(value: string, path: Path, make: StandIn): (reference: string) => string {
@@ -138,7 +127,6 @@ function firstOfEachLine(faults: readonly PlacedFault[]): PlacedFault[] {
   return faults.filter(({ position }, index) => faults.findIndex((other) => other.position.line === position.line) === index)
 }
 
-/** An offset is one in the text that an expansion gave: the file has another. */
 function wholeText({ path, at, message }: Fault): Fault {
   return at === undefined ? { path, message } : { path, at, message }
 }
@@ -164,91 +152,4 @@ function aliasesIn(node: unknown): Alias[] {
   if (isAlias(node)) return [node]
   if (isSeq(node)) return node.items.flatMap(aliasesIn)
   return isMap(node) ? node.items.flatMap(({ value }) => aliasesIn(value)) : []
-}
-
-function keyOf(pair: Pair): string {
-  return String(isScalar(pair.key) ? pair.key.value : pair.key)
-}
-
-interface Places {
-  of(fault: Fault): Position
-  nodeAt(path: Path): unknown
-  inside(scalar: Scalar, offset: number): Position
-  atOffset(offset: number): Position
-}
-
-function createPlaces(document: Document, text: string, lines: LineCounter): Places {
-  return { of, nodeAt, inside, atOffset }
-
-  function of({ path, at, offset }: Fault): Position {
-    const step = path.at(-1)
-    const parent = nodeAt(path.slice(0, -1))
-    const pair = at === 'key' && isMap(parent) && typeof step === 'string' ? pairIn(parent, step) : undefined
-    const node = pair === undefined ? nodeAt(path) : pair.key
-    if (isScalar(node) && offset !== undefined && node.range) return inside(node, offset)
-    if (isNode(node) && node.range) return atOffset(node.range[0])
-    return path.length === 0 ? { line: 1, column: 1 } : of({ path: path.slice(0, -1), at: 'key', message: '' })
-  }
-
-  function nodeAt(path: Path): unknown {
-    return path.reduce<unknown>((node, step) => {
-      const inner = resolved(node)
-      if (isSeq(inner) && typeof step === 'number') return inner.items[step]
-      return isMap(inner) ? pairIn(inner, String(step))?.value : undefined
-    }, document.contents)
-  }
-
-  function resolved(node: unknown): unknown {
-    return isAlias(node) ? node.resolve(document) : node
-  }
-
-  /** A key of the map's own, or one that `<<` brought. */
-  function pairIn(map: YAMLMap, key: string): Pair | undefined {
-    const own = map.items.find((pair) => keyOf(pair) === key)
-    if (own !== undefined) return own
-    const merged = map.items.filter((pair) => keyOf(pair) === '<<').flatMap(({ value }) => mapsUnder(value))
-    return merged.map((source) => pairIn(source, key)).find((pair) => pair !== undefined)
-  }
-
-  function mapsUnder(value: unknown): YAMLMap[] {
-    const source = resolved(value)
-    if (isSeq(source)) return source.items.flatMap(mapsUnder)
-    return isMap(source) ? [source] : []
-  }
-
-  function atOffset(offset: number): Position {
-    const { line, col } = lines.linePos(offset)
-    return { line: Math.max(line, 1), column: Math.max(col, 1) }
-  }
-
-  /** Exact as long as the text stands in the file as it is: up to the first escape or fold, else the start of the scalar. */
-  function inside(scalar: Scalar, offset: number): Position {
-    const [start, end] = scalar.range ?? [0, 0]
-    const raw = text.slice(start, end)
-    if (scalar.type === Scalar.BLOCK_LITERAL) return atOffset(start + blockOffset(raw, offset))
-    if (scalar.type === Scalar.BLOCK_FOLDED) return atOffset(start)
-    const quote = scalar.type === Scalar.PLAIN ? 0 : 1
-    const special = scalar.type === Scalar.QUOTE_DOUBLE ? /[\\\n]/ : scalar.type === Scalar.QUOTE_SINGLE ? /''|\n/ : /\n/
-    const literal = raw.slice(quote).search(special)
-    return atOffset(literal === -1 || offset <= literal ? start + quote + offset : start)
-  }
-}
-
-/** Where a character of a literal block (`|`) stands in its source, which begins at the header and indents every line. */
-function blockOffset(raw: string, offset: number): number {
-  const [header = '', ...body] = raw.split('\n')
-  const indent = Math.min(...body.filter((line) => line.trim() !== '').map((line) => line.length - line.trimStart().length))
-  let source = header.length + 1
-  let value = 0
-  for (const line of body) {
-    const length = Math.max(line.length - indent, 0)
-    if (offset <= value + length) return source + indent + (offset - value)
-    source += line.length + 1
-    value += length + 1
-  }
-  return 0
-}
-
-function isNode(value: unknown): value is Node {
-  return isScalar(value) || isMap(value) || isSeq(value) || isAlias(value)
 }

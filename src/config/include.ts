@@ -1,9 +1,8 @@
 /** The files that a configuration is made of: the main one, and those that its `include` names. */
 import { basename, dirname, isAbsolute, join, resolve } from 'node:path'
-import { messageOf, RelayError } from '../errors.ts'
 import { readDocument, type ConfigDocument, type DocumentSources } from './document.ts'
 import { reasonUnreadable } from './expand.ts'
-import type { Fault, Path } from './issues.ts'
+import { ConfigError, issueOfFile, type Fault, type Path } from './issues.ts'
 import { at, isMap } from './raw.ts'
 import { stampOf, type Stamps } from './stamp.ts'
 
@@ -34,7 +33,7 @@ export interface ConfigFiles {
   looked: Stamps
 }
 
-/** @throws RelayError `config_invalid` when the main file cannot be read */
+/** @throws ConfigError when the main file cannot be read */
 export function readConfigFiles(file: string, access: FileAccess): ConfigFiles {
   const looked = new Map<string, string>()
   const main = readMain()
@@ -82,7 +81,8 @@ export function readConfigFiles(file: string, access: FileAccess): ConfigFiles {
       return readOne(file)
     } catch (error) {
       const hint = `--config FILE names another; without it, it is ${defaultConfigFile} under the working directory`
-      throw new RelayError('config_invalid', `cannot read the configuration ${file}: ${messageOf(error)}`, { cause: error, hint })
+      const message = `cannot read the configuration: ${reasonUnreadable(error)} (${hint})`
+      throw new ConfigError(file, [issueOfFile(file, message)], looked)
     }
   }
 

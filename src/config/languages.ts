@@ -1,5 +1,5 @@
 /** Compiles every expression, text and pattern of a configuration, to say at once which of them do not. */
-import { compileCondition, compileValue, ExpressionError } from '../route/expression.ts'
+import { compileCondition, compileTopicValue, compileValue, ExpressionError } from '../route/expression.ts'
 import { PatternError } from '../route/pattern-tree.ts'
 import { compilePattern } from '../route/patterns.ts'
 import { compileText, TemplateError } from '../route/template.ts'
@@ -28,7 +28,7 @@ function sinkFaults(map: RawMap, path: Path): Fault[] {
     ...textFaults(map['text'], [...path, 'text']),
     ...textFaults(map['blocks'], [...path, 'blocks']),
     ...textFaults(map['headers'], [...path, 'headers']),
-    ...(isMap(map['topic']) ? expressionFaults(map['topic']['value'], [...path, 'topic', 'value'], compileValue) : []),
+    ...(isMap(map['topic']) ? expressionFaults(map['topic']['value'], [...path, 'topic', 'value'], compileTopicValue) : []),
     ...expressionFaults(map['key'], [...path, 'key'], compileValue),
     ...valueFaults(map['value'], [...path, 'value']),
     ...columnFaults(map['columns'], [...path, 'columns']),
@@ -70,8 +70,12 @@ function compileFaults(path: Path, compile: () => unknown): Fault[] {
     return []
   } catch (error) {
     if (!(error instanceof ExpressionError)) throw error
-    const offset = error.offset === undefined ? {} : { offset: error.offset }
-    return [{ path, ...offset, message: `\`${labelOf(path)}\`: ${error.message}`, quotes: true }]
+    return [error, ...error.further].map(({ offset, message }) => ({
+      path,
+      ...(offset === undefined ? {} : { offset }),
+      message: `\`${labelOf(path)}\`: ${message}`,
+      quotes: true,
+    }))
   }
 }
 
@@ -86,9 +90,12 @@ function templateFaults(value: string, path: Path): Fault[] {
     return []
   } catch (error) {
     if (!(error instanceof TemplateError)) throw error
-    const { line, column } = error
-    const offset = line === undefined || column === undefined ? {} : { offset: offsetOf(value, line, column) }
-    return [{ path, ...offset, message: `\`${labelOf(path)}\`: ${error.message}`, quotes: true }]
+    return [error, ...error.further].map(({ line, column, message }) => ({
+      path,
+      ...(line === undefined || column === undefined ? {} : { offset: offsetOf(value, line, column) }),
+      message: `\`${labelOf(path)}\`: ${message}`,
+      quotes: true,
+    }))
   }
 }
 

@@ -4,8 +4,9 @@ import { readFileSync, readdirSync } from 'node:fs'
 import { compileRules, type Plan } from '../route/plan.ts'
 import { caseFaults } from './case-faults.ts'
 import { compose, type Composed } from './compose.ts'
+import { delayFaults } from './delay-faults.ts'
 import { readConfigFiles, type FileAccess } from './include.ts'
-import { ConfigError, formatPath, labelOf, type ConfigIssue, type Fault, type Path } from './issues.ts'
+import { ConfigError, labelOf, placeText, saidOnce, type ConfigIssue, type Fault, type Path, type Place } from './issues.ts'
 import { headerFaults } from './headers.ts'
 import { noteHeaderSecrets } from './header-secrets.ts'
 import { withJobOrder } from './job-messages.ts'
@@ -36,14 +37,13 @@ export interface LoadedConfig {
   /** What is allowed and probably not meant. Worked out when first asked for. */
   readonly warnings: readonly ConfigIssue[]
   /** Where something in it was written. */
-  place: (path: Path) => { file: string; line: number; column: number }
+  place: (path: Path) => Place
 }
 
 /**
  * Loads a configuration. Nothing is opened or connected to.
  *
  * @throws ConfigError with every issue at once
- * @throws RelayError `config_invalid` when the file cannot be read
  */
 export function loadConfig({ file, env, readFile = readText, listFiles = readNames, standIn }: LoadOptions): LoadedConfig {
   const files = readConfigFiles(file, { env, readFile, listFiles, standIn })
@@ -58,13 +58,13 @@ export function loadConfig({ file, env, readFile = readText, listFiles = readNam
     ...referenceFaults(json),
     ...languageFaults(json),
     ...headerFaults(json),
+    ...delayFaults(json),
     ...secretFaults(json),
     ...slackFaults(json),
     ...caseFaults(json),
   ]
-  // A reference that could not be resolved is the reason for whatever else is said about that value.
-  const resolved = found.filter(({ path }) => (composed.expansion(path)?.faults ?? []).length === 0)
-  const issues = unique([...composed.issues, ...issuesOf(composed, resolved)])
+  const own = found.filter((fault) => !isConsequence(composed, fault))
+  const issues = unique([...composed.issues, ...issuesOf(composed, own)])
   if (!parsed.success || issues.length > 0) throw new ConfigError(file, issues, files.looked)
   // What is made up is no secret.
   const valuesAt = (path: Path) => (standIn === undefined ? (composed.expansion(path)?.values ?? []) : [])
@@ -85,6 +85,11 @@ export function loadConfig({ file, env, readFile = readText, listFiles = readNam
   }
 }
 
+/** A reference that could not be resolved is the reason for whatever else is said about that value, and a file that is none for what lacks. */
+function isConsequence(composed: Composed, { path, absent }: Fault): boolean {
+  return (absent === true && composed.isPartial) || (composed.expansion(path)?.faults ?? []).length > 0
+}
+
 /** Of one file it is the beginning of what `sha256sum` prints. */
 function hashOf(files: readonly { text: string }[]): string {
   const hash = createHash('sha256')
@@ -101,16 +106,19 @@ const hashLength = 12
  */
 function unique(issues: readonly ConfigIssue[]): ConfigIssue[] {
   const files = [...new Set(issues.map(({ file }) => file))]
-  const byText = new Map(issues.map((issue) => [`${issue.file}:${issue.line}:${issue.column}:${issue.message}`, issue]))
+  const byText = new Map(issues.map((issue) => [`${placeText(issue)} ${issue.message}`, issue]))
   return [...byText.values()].toSorted((a, b) => files.indexOf(a.file) - files.indexOf(b.file) || byPlace(a, b))
 }
 
 function issuesOf(composed: Composed, faults: readonly Fault[]): ConfigIssue[] {
-  return faults.map((fault) => ({
-    ...composed.place(fault),
-    path: formatPath(fault.path),
-    message: messageFor(composed, fault),
-  }))
+  return saidOnce(
+    faults.map((fault) => ({
+      place: composed.place(fault),
+      origin: composed.origin(fault),
+      path: fault.path,
+      message: messageFor(composed, fault),
+    })),
+  )
 }
 
 /** What came from a variable or a file may be a secret, and may be empty for a reason that is not in this file. */

@@ -95,7 +95,7 @@ function unknownSource(json: unknown, path: Path, source: string): Fault[] {
   const sources = at(json, ['sources'])
   if (at(sources, [source]) !== undefined) return []
   const hint = suggestion(source, isMap(sources) ? Object.keys(sources) : [])
-  return [{ path, message: `there is no source \`${source}\`${hint}`, quotes: true }]
+  return [{ path, message: `there is no source \`${source}\`${hint}`, quotes: true, absent: true }]
 }
 
 /** Of a flag, in either spelling. */
@@ -153,7 +153,7 @@ function targetFaults(rule: RawMap, base: Path, json: unknown): Fault[] {
     const config = at(known, [sink])
     if (config === undefined) {
       const hint = suggestion(sink, isMap(known) ? Object.keys(known) : [])
-      return [{ path: where, message: `there is no sink \`${sink}\`${hint}`, quotes: true }]
+      return [{ path: where, message: `there is no sink \`${sink}\`${hint}`, quotes: true, absent: true }]
     }
     if (seen.has(sink)) return [{ path: where, message: `this rule feeds \`${sink}\` twice`, quotes: true }]
     seen.add(sink)

@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { headersSchema } from './headers.ts'
 import { addressesIn, brokerEntry, kafkaTopic } from './kafka-address.ts'
+import { certificates, privateKey } from './pem.ts'
 import { slackChannel, slackMentions, slackPerJob } from './slack-keys.ts'
 import { decimal, durationMs, flag, integer, maxTimeoutMs, nonEmpty, rate, sqlName } from './values.ts'
 
@@ -97,9 +98,9 @@ const kafkaSink = z.strictObject({
     .union([
       flag,
       z.strictObject({
-        ca: nonEmpty.optional().describe('Who signed the certificates of the brokers.'),
-        cert: nonEmpty.optional().describe('Our own certificate, where brokers ask for one.'),
-        key: nonEmpty.optional().describe('Its key.'),
+        ca: certificates.optional().describe('Who signed the certificates of the brokers.'),
+        cert: certificates.optional().describe('Our own certificate, where brokers ask for one.'),
+        key: privateKey.optional().describe('Its key.'),
       }),
     ])
     .default(false)

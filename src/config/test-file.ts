@@ -3,7 +3,8 @@ import { dirname, resolve } from 'node:path'
 import { caseFaults } from './case-faults.ts'
 import { testFileSchema, type Case } from './cases.ts'
 import { readDocument } from './document.ts'
-import { ConfigError, formatPath, type ConfigIssue, type Fault } from './issues.ts'
+import { reasonUnreadable } from './expand.ts'
+import { ConfigError, formatPath, issueOfFile, saidOnce, type ConfigIssue, type Fault } from './issues.ts'
 import type { Config } from './schema.ts'
 import { passedOverFaults, shapeFaults } from './shape.ts'
 
@@ -23,14 +24,17 @@ export interface TestFile {
 
 /** @throws ConfigError with every issue at once */
 export function readTestFile(file: string, readFile: (path: string) => string): TestFile {
-  const document = readDocument(readFile(file), { env: {}, readFile: (path) => readFile(resolve(dirname(file), path)) })
+  const document = readDocument(textOf(file, readFile), { env: {}, readFile: (path) => readFile(resolve(dirname(file), path)) })
   const isList = Array.isArray(document.json)
   const json = isList ? { tests: document.json } : document.json
   const issued = (faults: readonly Fault[]): ConfigIssue[] =>
-    faults.map((fault) => {
-      const path = isList ? fault.path.slice(1) : fault.path
-      return { file, ...document.place({ ...fault, path }), path: formatPath(path), message: fault.message }
-    })
+    saidOnce(
+      faults.map((fault) => {
+        const written = { ...fault, path: isList ? fault.path.slice(1) : fault.path }
+        const { path, message } = written
+        return { path, message, place: { file, ...document.place(written) }, origin: { file, ...document.origin(written) } }
+      }),
+    )
   const spoiled = document.faults.map(({ position, path, message }) => ({ file, ...position, path: formatPath(path), message }))
   const parsed = testFileSchema.safeParse(json)
   const shape = parsed.success ? [] : shapeFaults(parsed.error, json)
@@ -47,5 +51,13 @@ export function readTestFile(file: string, readFile: (path: string) => string): 
         return { one, file, line: document.place({ path, message: '' }).line }
       })
     },
+  }
+}
+
+function textOf(file: string, readFile: (path: string) => string): string {
+  try {
+    return readFile(file)
+  } catch (error) {
+    throw new ConfigError(file, [issueOfFile(file, `cannot read the cases: ${reasonUnreadable(error)}`)])
   }
 }

@@ -74,7 +74,7 @@ function madeBy(explained: Explained): Made[] {
 
 /** Of a delivery that fails or is dead unexpectedly, that is the one thing to say. */
 function differencesOf(expected: Expected, { rule, sink, fields, message }: Made): Difference[] {
-  for (const field of ['fails', 'dead']) {
+  for (const field of ['fails', 'dead'] as const) {
     if (field in fields && fields[field] !== expected[field])
       return [{ field, wanted: expected[field] ?? null, seen: `${String(fields[field])}: ${message}` }]
   }

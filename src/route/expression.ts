@@ -10,11 +10,11 @@ import type { JobResource, RelayEvent } from '../types.ts'
 import { unboundedPart } from './bounds.ts'
 import { exactSizes, roughSizes, type Size, type Sizes } from './event-size.ts'
 import { workOf } from './expression-work.ts'
-import { eventFields, eventFieldTypes, resourceField, resourceTooLate } from './fields.ts'
+import { eventFieldTypes, resourceField } from './fields.ts'
 import { missesField } from './missing.ts'
-import { suggestion } from './nearest.ts'
 import { maxSteps, maxStepsShown, StepsError } from './steps.ts'
 import { bareTypeName } from './type-names.ts'
+import { unknownNames, unknownVariable } from './unknown-names.ts'
 import { tooDeep, viewOf } from './view.ts'
 
 /**
@@ -26,31 +26,36 @@ import { tooDeep, viewOf } from './view.ts'
  */
 export type ExpressionErrorCode = 'syntax' | 'unknown_name' | 'type' | 'missing' | 'limit' | 'evaluation'
 
+interface ExpressionErrorOptions {
+  cause?: unknown
+  further?: readonly ExpressionError[]
+}
+
 export class ExpressionError extends Error {
   readonly code: ExpressionErrorCode
   /** Where in the source, in UTF-16 units from its start; undefined when the fault has no place. */
   readonly offset: number | undefined
-  constructor(code: ExpressionErrorCode, message: string, offset?: number, options?: { cause?: unknown }) {
-    super(message, options)
+  /** What else is wrong with the same expression: more names that nobody has. */
+  readonly further: readonly ExpressionError[]
+  constructor(code: ExpressionErrorCode, message: string, offset?: number, options: ExpressionErrorOptions = {}) {
+    super(message, 'cause' in options ? { cause: options.cause } : undefined)
     this.name = 'ExpressionError'
     this.code = code
     this.offset = offset
+    this.further = options.further ?? []
   }
 }
 
 /** Rules decide before anything is fetched. */
-const conditions = createEnvironment(eventFieldTypes)
+const conditions = languageOf(eventFieldTypes)
 
-const values = createEnvironment({ ...eventFieldTypes, [resourceField]: 'dyn' })
+const values = languageOf({ ...eventFieldTypes, [resourceField]: 'dyn' })
 
 /** With the job that the event is about, where it was fetched. */
 export type Evaluate = (event: RelayEvent, resource?: JobResource | null) => unknown
 
 /** Codes of the evaluator that mean: this event does not have it. */
 const missingCodes = new Set(['no_such_key', 'index_out_of_bounds', 'optional_value_missing'])
-
-/** Codes of the checker that mean: nobody has it. */
-const unknownNameCodes = new Set(['no_such_key', 'unknown_variable'])
 
 /**
  * Compiles an expression for a value. The result is JSON: integers outside the safe range are strings of digits, timestamps
@@ -64,15 +69,32 @@ export function compileValue(source: string): Evaluate {
 }
 
 /** As {@link compileValue}, for one of several that share the steps of one: see {@link boundTogether}. */
-export function compileUnbounded(source: string): { evaluate: Evaluate; ast: ASTNode } {
-  const { evaluate, ast } = compile(source, values)
+export function compileUnbounded(source: string): { evaluate: Evaluate; type: string; ast: ASTNode } {
+  const { evaluate, type, ast } = compile(source, values)
   const json: Evaluate = (event, resource) =>
     guarded(() => {
       const value = evaluate(event, resource)
       return isJson(value) ? value : toJson(value)
     })
-  return { evaluate: json, ast }
+  return { evaluate: json, type, ast }
 }
+
+/**
+ * As {@link compileValue}, for the name of a Kafka topic.
+ *
+ * @throws ExpressionError also when no event can give one
+ */
+export function compileTopicValue(source: string): Evaluate {
+  const { evaluate, type, ast } = compileUnbounded(source)
+  if (neverTopic.test(type)) throw new ExpressionError('type', `a topic must be string, this is ${type}`, 0)
+  return boundTogether(evaluate, [ast])
+}
+
+/**
+ * What is no text once it is JSON, or has the colons of a timestamp; `$event` is `event` itself. Durations, bytes and types become
+ * texts that can be the name of a topic, and what is `dyn` may be anything.
+ */
+const neverTopic = /^(?:optional<)*(?:bool|int|uint|double|null|list<|map<|\$event|google\.protobuf\.Timestamp)/
 
 /**
  * @param asts all that `evaluate` evaluates
@@ -114,17 +136,17 @@ export function compileCondition(source: string): (event: RelayEvent) => boolean
 
 /** The tree of an expression that compiles. */
 export function parseExpression(source: string): ASTNode {
-  return guarded(() => values.parse(source).ast)
+  return guarded(() => values.environment.parse(source).ast)
 }
 
-function compile(source: string, environment: Environment): { evaluate: Evaluate; type: string; ast: ASTNode } {
+function compile(source: string, language: Language): { evaluate: Evaluate; type: string; ast: ASTNode } {
   return guarded(() => {
     if (source.length > maxLength)
       throw new ExpressionError('limit', `an expression has ${maxLength.toLocaleString('en-US')} characters at most`, maxLength)
-    const parsed = environment.parse(source)
+    const parsed = language.environment.parse(source)
     refuse(parsed.ast)
     const { error, type } = parsed.check()
-    if (error !== undefined) throw error instanceof CelTypeError ? uncheckable(error, source) : classified(error)
+    if (error !== undefined) throw error instanceof CelTypeError ? uncheckable(error, source, language) : classified(error)
     return {
       evaluate: (event, resource = null) => withoutTraces(() => parsed({ event: viewOf(event, resource) })),
       type: type ?? 'dyn',
@@ -148,7 +170,7 @@ function refuse(ast: ASTNode): void {
   const unbounded = unboundedPart(ast)
   if (unbounded !== undefined) throw new ExpressionError('limit', unbounded.message, unbounded.node.start)
   const bare = bareTypeName(ast)
-  if (bare !== undefined) throw unknownName(bare.name, bare.node.start)
+  if (bare !== undefined) throw new ExpressionError('unknown_name', unknownVariable(bare.name), bare.node.start)
 }
 
 /** Nobody writes a longer one by hand, and parsing one takes 50 ns a character. */
@@ -207,22 +229,16 @@ function isMissing(error: unknown): boolean {
   return error instanceof EvaluationError && missingCodes.has(error.code)
 }
 
-/** A name that does not exist gets the nearest one that does. */
-function uncheckable(error: CelTypeError, source: string): ExpressionError {
-  const at = error.range?.start
-  const cause = { cause: error }
-  if (!unknownNameCodes.has(error.code) || error.range === undefined) return new ExpressionError('type', error.summary, at, cause)
-  const name = source.slice(error.range.start, error.range.end)
-  if (error.code === 'unknown_variable') return unknownName(name, at, cause)
-  const field = /(\w+)\W*$/.exec(name)?.[1] ?? name // `typ` of event.typ and of event["typ"]
-  if (field === resourceField) return new ExpressionError('unknown_name', resourceTooLate, at, cause)
-  return new ExpressionError('unknown_name', `\`event\` has no field \`${field}\`${suggestion(field, eventFields)}`, at, cause)
-}
-
-function unknownName(name: string, offset: number | undefined, cause?: { cause: unknown }): ExpressionError {
-  const hint = eventFields.includes(name) ? `, did you mean \`event.${name}\`?` : suggestion(name, ['event'])
-  const message = `unknown name \`${name}\`${hint === '' ? ': the only variable is `event`' : hint}`
-  return new ExpressionError('unknown_name', message, offset, cause)
+function uncheckable(error: CelTypeError, source: string, { fields }: Language): ExpressionError {
+  const [first, ...others] = unknownNames(error, source, (known) => {
+    const ofEvent = known.filter(({ isField }) => isField).map(({ name }) => [name, 'dyn'])
+    const { environment } = languageOf({ ...fields, ...Object.fromEntries(ofEvent) })
+    for (const { name, isField } of known) if (!isField) environment.registerVariable(name, 'dyn')
+    return environment.parse(source).check().error
+  })
+  if (first === undefined) return new ExpressionError('type', error.summary, error.range?.start, { cause: error })
+  const further = others.map(({ message, offset }) => new ExpressionError('unknown_name', message, offset))
+  return new ExpressionError('unknown_name', first.message, first.offset, { cause: error, further })
 }
 
 /** What was in the event needs no second copy. */
@@ -257,6 +273,16 @@ function primitiveOf(value: object): unknown {
   // oxlint-disable-next-line typescript/no-base-to-string -- those classes have a toString of their own
   const text = String(value)
   return /^Type<.+>$/.test(text) ? text.slice('Type<'.length, -1) : text
+}
+
+interface Language {
+  /** Of `event`, with their types. */
+  fields: Record<string, string>
+  environment: Environment
+}
+
+function languageOf(fields: Record<string, string>): Language {
+  return { fields, environment: createEnvironment(fields) }
 }
 
 function createEnvironment(fields: Record<string, string>): Environment {

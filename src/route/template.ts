@@ -22,11 +22,18 @@ export class TemplateError extends Error {
   /** 1-based place in the source, where there is one. */
   readonly line: number | undefined
   readonly column: number | undefined
-  constructor(message: string, position?: Position, options?: { cause?: unknown }) {
+  /** What else is wrong with the same text: more names that nobody has. */
+  readonly further: readonly TemplateError[]
+  constructor(
+    message: string,
+    position?: Position,
+    { further = [], ...options }: { cause?: unknown; further?: readonly TemplateError[] } = {},
+  ) {
     super(message, options)
     this.name = 'TemplateError'
     this.line = position?.line
     this.column = position?.column
+    this.further = further
   }
 }
 
@@ -96,18 +103,34 @@ function treeRendering(value: unknown, options: TextOptions): Rendering<unknown>
 function parse(engine: Liquid, source: string): Template[] {
   return guarded(() => {
     const template = parseParts(engine, source)
-    for (const [name, uses] of Object.entries(engine.analyzeSync(template, { partials: false }).globals)) {
-      const at = uses[0]?.location
-      const position = at === undefined ? undefined : { line: at.row, column: at.col }
-      if (name !== 'event') throw new TemplateError(unknownVariable(name), position)
-      for (const { segments } of uses) {
-        const field = segments[1]
-        if (typeof field !== 'string' || field === resourceField || eventFields.includes(field)) continue
-        throw new TemplateError(`\`event\` has no field \`${field}\`${suggestion(field, eventFields)}`, position)
-      }
-    }
-    return template
+    const [first, ...others] = unknownNames(engine, template)
+    if (first === undefined) return template
+    const further = others.map(({ message, position }) => new TemplateError(message, position))
+    throw new TemplateError(first.message, first.position, { further })
   })
+}
+
+/** Each once, where it stands first. */
+function unknownNames(engine: Liquid, template: Template[]): { message: string; position: Position | undefined }[] {
+  const { event = [], ...others } = engine.analyzeSync(template, { partials: false }).globals
+  const variables = Object.entries(others).map(([name, [use]]) => ({ message: unknownVariable(name), position: placeOf(use) }))
+  const fields = new Map<string, Position | undefined>()
+  for (const use of event) {
+    const field = use.segments[1]
+    if (typeof field !== 'string' || field === resourceField || eventFields.includes(field) || fields.has(field)) continue
+    fields.set(field, placeOf(use))
+  }
+  return [
+    ...variables,
+    ...[...fields].map(([field, position]) => ({
+      message: `\`event\` has no field \`${field}\`${suggestion(field, eventFields)}`,
+      position,
+    })),
+  ]
+}
+
+function placeOf(use: { location: { row: number; col: number } } | undefined): Position | undefined {
+  return use && { line: use.location.row, column: use.location.col }
 }
 
 function parseParts(engine: Liquid, source: string): Template[] {

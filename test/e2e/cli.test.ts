@@ -58,11 +58,38 @@ rules:
     ])
   })
 
-  it('names the source of a secret that is none, and not the secret', async () => {
+  it.each([['/nowhere.yaml'], ['/']])('says with --json that %s cannot be read, as it says what else is wrong', async (file) => {
+    const { code, stdout, stderr } = await cli(['check', '--json', '-c', file])
+    expect([code, stderr]).toEqual([1, ''])
+    expect(JSON.parse(stdout)).toEqual({
+      valid: false,
+      errors: [{ file, line: 1, column: 1, path: '', message: expect.stringContaining('cannot read the configuration') }],
+      warnings: [],
+    })
+  })
+
+  it('is not the only command whose failures are JSON with --json', async () => {
+    const config = writeConfig('sources: { gemini: { path: /hook, dynamic: { audience: any } } }')
+    const [missing, invalid, usage] = await Promise.all([
+      cli(['explain', '--json', '-c', '/nowhere.yaml', './event.json']),
+      cli(['deliveries', 'list', '--json', '-c', config.file], { DATABASE_URL: 'nonsense' }),
+      cli(['explain', '--json', '-c', config.file, './nothing.json']),
+    ])
+    config.remove()
+    expect([missing?.code, JSON.parse(missing?.stdout ?? '')]).toMatchObject([
+      1,
+      { errors: [{ file: '/nowhere.yaml', line: 1 }] },
+    ])
+    expect([invalid?.code, JSON.parse(invalid?.stdout ?? '')]).toMatchObject([1, { errors: [{}] }])
+    expect([usage?.code, JSON.parse(usage?.stdout ?? '')]).toMatchObject([2, { errors: [{ code: 'usage' }] }])
+    expect(usage?.stderr).toContain('./nothing.json holds no event')
+  })
+
+  it('says which secret is none, and not the secret', async () => {
     const config = writeConfig('sources: { gemini: { path: /hook, static: { secrets: ["${SECRET}"] } } }')
     for (const bad of ['whsec_!!!!', 'whsec_', `whsec_${Buffer.alloc(16).toString('base64')}`]) {
       const { code, stderr } = await cli(['check', '-c', config.file], { SECRET: bad })
-      expect([code, stderr]).toEqual([1, expect.stringContaining('source gemini: signing secret 1')])
+      expect([code, stderr]).toEqual([1, expect.stringContaining('`secrets[0]` ')])
       expect(stderr.replaceAll('whsec_ and padded base64', '')).not.toContain(bad)
     }
     config.remove()

@@ -8,6 +8,7 @@ import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { loadConfig } from '../../src/config/load.ts'
 import { failureRetryable, refusalStatus } from '../../src/errors.ts'
+import { certificate } from '../fixtures/pem.ts'
 import { createTestDatabase, type TestDatabase } from '../setup/database.ts'
 import { emulate, type TestEmulator } from '../setup/emulator.ts'
 import { binary, spawnRelay, writeConfig, type RelayProcess } from '../setup/relay-process.ts'
@@ -75,6 +76,7 @@ function load(yaml: string) {
   const files = new Map([
     ['relay.yaml', completed(yaml)],
     [resolve('secrets/encryption_key'), Buffer.alloc(32).toString('base64')],
+    ['/run/secrets/kafka_ca.pem', certificate],
   ])
   const readFile = (path: string) => files.get(path) ?? 'made-up'
   return loadConfig({ file: 'relay.yaml', env: made, readFile })

@@ -14,6 +14,7 @@ import { generateSigningKey, type SigningKey } from '../../src/emulator/keys.ts'
 import { startJwksServer, type JwksServer } from '../../src/emulator/jwks-server.ts'
 import { signJwt, type WebhookHeaders } from '../../src/emulator/sign.ts'
 import { attachEmbedded } from '../../src/store/embedded/index.ts'
+import { certificate } from '../fixtures/pem.ts'
 import { leaksIn, signingSecret, spellingsOf } from '../fixtures/spellings.ts'
 import { createTestDatabase, type TestDatabase } from '../setup/database.ts'
 import { createEmissions, type Serving } from '../setup/emissions.ts'
@@ -174,7 +175,7 @@ sinks:
     key: [id]
     columns: { id: event.subject }
   unheard: { type: kafka, brokers: ["127.0.0.1:${closed}"], topic: t, sasl: { mechanism: plain, username: u, password: "\${SASL}" }, retry: { attempts: 1 } }
-  locked: { type: kafka, brokers: ["127.0.0.1:${port}"], topic: t, tls: { key: "\${TLS_KEY}", cert: "\${TLS_KEY}" }, retry: { attempts: 1 } }
+  locked: { type: kafka, brokers: ["127.0.0.1:${port}"], topic: t, tls: { key: "\${TLS_KEY}", cert: "\${TLS_CERT}" }, retry: { attempts: 1 } }
   trace: { type: log }
 rules:
   - { name: all, to: [echoed, away, forward, elsewhere, unheard, locked, trace] }
@@ -214,6 +215,7 @@ rules:
       SASL: passwords.sasl,
       TLS_KEY: tlsKey,
       ADMIN_TOKEN: adminToken,
+      TLS_CERT: certificate,
     }
     let forwarded = 0
     receiver.respond((response, request) => {
@@ -411,6 +413,7 @@ rules:
       FORWARD_URL: passwords.http,
       SASL: '',
       ADMIN_TOKEN: adminToken.slice(0, 15),
+      TLS_KEY: pemCore(tlsKey),
     })
     file('forward_secret', signing.malformed)
     await allEnd(1, check, env)

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process'
-import { readdirSync, readFileSync, renameSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { casesRelay as relay, passingCases as passing } from '../fixtures/cases.ts'
@@ -81,7 +81,7 @@ describe('gemini-relay test', () => {
     ])
     expect(await test(join(files.dir(), 'nowhere.yaml'))).toMatchObject({
       code: 1,
-      stdout: expect.stringContaining('FAIL nowhere.yaml\ncannot read'),
+      stdout: expect.stringContaining('FAIL nowhere.yaml\nnowhere.yaml:1:1: cannot read the configuration: there is none'),
     })
     expect((await test('--nonsense')).code).toBe(2)
     expect((await test(none, '--junit', files.dir())).code).toBe(2)
@@ -132,6 +132,26 @@ describe('gemini-relay test', () => {
               { problems: [] },
               { problems: [] },
             ],
+          },
+        ],
+      },
+    ])
+  })
+
+  it.each(['relay.yaml', 'relay.test.yaml'])('says with --json that %s cannot be read', async (name) => {
+    const config = files.write('relay.yaml', relay + passing)
+    rmSync(join(files.dir(), name), { force: true })
+    mkdirSync(join(files.dir(), name))
+    const { code, stdout } = await test(config, '--json')
+    rmdirSync(join(files.dir(), name))
+    expect([code, JSON.parse(stdout)]).toEqual([
+      1,
+      {
+        passed: false,
+        configurations: [
+          {
+            config: 'relay.yaml',
+            errors: [{ file: name, line: 1, column: 1, path: '', message: expect.stringContaining('it is a directory') }],
           },
         ],
       },

@@ -1,6 +1,9 @@
 import { describe, expect, it } from 'vitest'
 import { asJson, hasFailed, resultsOf } from '../../src/cli/test/results.ts'
 import { textOf } from '../../src/cli/test/text.ts'
+import { loadConfig } from '../../src/config/load.ts'
+import { dryEvent } from '../../src/dry/event.ts'
+import { createExplainer } from '../../src/dry/explain.ts'
 import { casesRelay as relay } from '../fixtures/cases.ts'
 import { useCaseFiles } from '../setup/case-files.ts'
 
@@ -48,7 +51,6 @@ describe('a case', () => {
   it.each([
     ['a column', 'row: { id: b1, n: 3 }', 'row.n', '3', '2'],
     ['a column of another type', "row: { n: '2' }", 'row.n', '"2"', '2'],
-    ['a column that there is not', 'row: { m: 2 }', 'row.m', '2', 'nothing of this name'],
     ['a failure that does not happen', 'fails: expression_error', 'fails', '"expression_error"', 'nothing of this name'],
     ['a death that does not happen', 'dead: condition_error', 'dead', '"condition_error"', 'nothing of this name'],
   ])('compares %s', (_, expected, field, wanted, seen) => {
@@ -113,6 +115,92 @@ describe('a case', () => {
     ])
     files.write('relay.test.yaml', '- { name: a, evnt: {}, expect: [] }\n')
     expect(test(config).stdout).toContain('relay.test.yaml:1:14: unknown key `evnt`, did you mean `event`?')
+  })
+
+  const all = `
+sources: { gemini: { path: /hook, dynamic: { audience: any } } }
+sinks:
+  ops: { type: slack, token: t, channel: C012, thread: subject }
+  tops: { type: slack, token: t, channel: C012, update: subject, blocks: [{ type: divider }] }
+  stream: { type: kafka, brokers: ['kafka:9092'], topic: jobs, format: cloudevents }
+  shaped: { type: kafka, brokers: ['kafka:9092'], topic: jobs, value: { id: event.subject } }
+  jobs: { type: table, table: jobs, key: [id], columns: { id: event.subject, status: event.type } }
+  forward: { type: http, url: 'https://a.example/', headers: { X-Team: a, X-Passed-Over: b }, value: event.data }
+  trace: { type: log }
+  short: { type: log, value: { id: event.subject, more: { type: event.type }, all: [event.type], n: 1 } }
+rules:
+  - name: all
+    to:
+      - ops
+      - tops
+      - stream
+      - { sink: shaped, value: { job: event.subject } }
+      - jobs
+      - { sink: forward, headers: { x-passed-over: null, x-more: b }, value: { job: event.subject } }
+      - trace
+      - short
+`
+
+  it('may expect all that is shown', () => {
+    const { config } = loadConfig({ file: files.write('relay.yaml', all), env: {} })
+    const event = { type: 'batch.failed', data: { id: 'b1' } }
+    const made = createExplainer(config)
+      .explain({ stored: dryEvent({ body: event, source: 'gemini' }), resource: null })
+      .flatMap(({ rule, ...explained }) =>
+        'deliveries' in explained
+          ? explained.deliveries.map(({ sink, ...preview }) => ({ rule, sink, ...('sends' in preview ? preview.sends : {}) }))
+          : [],
+      )
+    expect(made).toHaveLength(8)
+    files.write('relay.test.yaml', JSON.stringify([{ name: 'one', event, expect: made }]))
+    expect(test(files.write('relay.yaml', all))).toMatchObject({ code: 0, stdout: 'ok   relay.yaml: 1 case\n' })
+  })
+
+  it.each([
+    ['sink: ops, txet: a', 'txet', 'unknown key `txet`, did you mean `text`?'],
+    [
+      'sink: ops, topic: a',
+      'topic',
+      'a delivery to a sink of type slack shows no `topic`: it shows `channel`, `text`, `blocks`, `thread`, `update`',
+    ],
+    ['sink: forward, value: a', 'value', 'a delivery to a sink of type http shows no `value`: it shows `url`, `headers`, `body`'],
+    ['sink: jobs, row: { stauts: a }', 'stauts', '`row` has no `stauts`, did you mean `status`?'],
+    ['sink: stream, headers: { ce_tpye: a }', 'ce_tpye', '`headers` has no `ce_tpye`, did you mean `ce_type`?'],
+    ['sink: shaped, headers: { ce_type: a }', 'ce_type', '`headers` has no `ce_type`'],
+    ['sink: shaped, value: { jobb: a }', 'jobb', '`value` has no `jobb`, did you mean `job`?'],
+    ['sink: shaped, value: { id: a }', 'id', '`value` has no `id`'],
+    ['sink: forward, headers: { X-Team: a }', 'X-Team', '`headers` has no `X-Team`, did you mean `x-team`?'],
+    ['sink: forward, headers: { x-passed-over: a }', 'x-passed-over', '`headers` has no `x-passed-over`'],
+    ['sink: forward, body: { jobs: a }', 'jobs', '`body` has no `jobs`, did you mean `job`?'],
+    ['sink: trace, line: { event: { sorce: a } }', 'sorce', '`line.event` has no `sorce`, did you mean `source`?'],
+    ['sink: trace, line: { value: a }', 'value', '`line` has no `value`'],
+    ['sink: short, line: { value: { more: { tpye: a } } }', 'tpye', '`line.value.more` has no `tpye`, did you mean `type`?'],
+  ])('refuses to compare what is never shown: %s', (expected, key, message) => {
+    const delivery = `    - { rule: all, ${expected} }`
+    files.write('relay.test.yaml', `- name: one\n  event: {}\n  expect:\n${delivery}\n`)
+    const place = `4:${delivery.lastIndexOf(`${key}:`) + 1}`
+    const { stdout } = test(files.write('relay.yaml', all))
+    expect(stdout).toBe(`FAIL relay.yaml\nrelay.test.yaml:${place}: ${message}\n`)
+  })
+
+  it('says once what an alias repeats', () => {
+    const cases = `- &one
+  name: one
+  event: {}
+  expect: [&delivery { rule: all, sink: jobs, row: { stauts: a } }]
+- { <<: *one, name: two }
+- { name: three, event: {}, expect: [*delivery] }
+`
+    files.write('relay.test.yaml', cases)
+    expect(test(files.write('relay.yaml', all)).stdout).toBe(
+      'FAIL relay.yaml\nrelay.test.yaml:4:54: `row` has no `stauts`, did you mean `status`?\n',
+    )
+  })
+
+  it('says once of a delivery that its rule is misspelt', () => {
+    files.write('relay.test.yaml', '- { name: one, event: {}, expect: [{ rul: all, sink: trace }] }\n')
+    const { stdout } = test(files.write('relay.yaml', all))
+    expect(stdout).toBe('FAIL relay.yaml\nrelay.test.yaml:1:38: unknown key `rul`, did you mean `rule`?\n')
   })
 
   it('asks for the source where there are several', () => {

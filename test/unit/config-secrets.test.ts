@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { stringify } from 'yaml'
 import { ConfigError } from '../../src/config/issues.ts'
 import { loadConfig } from '../../src/config/load.ts'
+import { certificate, privateKey } from '../fixtures/pem.ts'
 import { leaksIn } from '../fixtures/spellings.ts'
 
 const signing = `whsec_${randomBytes(32).toString('base64')}`
@@ -42,7 +43,7 @@ const whole = {
       type: 'kafka',
       brokers: ['kafka:9092'],
       client_id: 'relay',
-      tls: { ca: 'PEM', cert: 'PEM', key: 'PEM' },
+      tls: { ca: certificate, cert: certificate, key: privateKey },
       sasl: { mechanism: 'plain', username: 'relay', password: 'made-up' },
       topic: 'events',
       key: 'event.subject',
@@ -96,8 +97,12 @@ function replaced(value: unknown, path: Path, by: string): unknown {
 
 /** All that loading says of a configuration. */
 function said(config: unknown, env: Record<string, string> = {}): string {
+  return saidOf(stringify(config), env)
+}
+
+function saidOf(yaml: string, env: Record<string, string>): string {
   try {
-    return JSON.stringify(loadConfig({ file: 'relay.yaml', env, readFile: () => stringify(config) }).warnings)
+    return JSON.stringify(loadConfig({ file: 'relay.yaml', env, readFile: () => yaml }).warnings)
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
     return `${error.message}\n${error.stack}\n${JSON.stringify(error.issues)}`
@@ -128,6 +133,24 @@ describe('a secret from a variable', () => {
     const texts = forms.map((form) => ({ where: form, text: said(config, { SECRET: form }) }))
     expect(leaksIn(texts, { secret: [Buffer.from(core)] })).toEqual([])
   })
+})
+
+describe('a secret that comes by an alias', () => {
+  const merged = (sinks: string) => `sources: { gemini: { path: /g, static: { secrets: ['${signing}'] } } }
+sinks:
+  one: &one { type: slack, token: t, channel: C0123456789, text: &text '\${SECRET}' }
+  two: ${sinks}
+rules: [{ name: all, to: [one, two] }]
+`
+
+  it.each(['{ <<: *one }', '*one', '{ type: log, value: *text }', '{ <<: [*one], text: x, blocks: [{ a: *text }] }'])(
+    'into %s is not repeated',
+    (sink) => {
+      const texts = forms.map((form) => ({ where: form, text: saidOf(merged(sink), { SECRET: form }) }))
+      expect(texts.some(({ text }) => text.includes('is not shown'))).toBe(true)
+      expect(leaksIn(texts, { secret: [Buffer.from(core)] })).toEqual([])
+    },
+  )
 })
 
 describe('a secret that is written out', () => {

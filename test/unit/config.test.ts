@@ -5,7 +5,6 @@ import { ConfigError, formatIssues } from '../../src/config/issues.ts'
 import { configJsonSchema } from '../../src/config/json-schema.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import { configReference } from '../../src/config/reference.ts'
-import { RelayError } from '../../src/errors.ts'
 import { relayEvent } from '../fixtures/deliveries.ts'
 
 type Env = Record<string, string | undefined>
@@ -478,11 +477,9 @@ describe('a secret', () => {
     [bytes(65), 'holds 65 bytes, expected 24 to 64: check that the whole secret was copied'],
   ])('of a source or an http sink such as %s is refused by its place and not shown', (secret, problem) => {
     const source = `sources: { g: { path: /g, static: { secrets: ['${bytes(24)}', ¶'\${A}'] } } }`
-    expect(issuesAtMarks(source, { A: secret })).toEqual([
-      `source g: signing secret 2 ${problem} (the value comes from \`\${A}\`)`,
-    ])
+    expect(issuesAtMarks(source, { A: secret })).toEqual([`\`secrets[1]\` ${problem} (the value comes from \`\${A}\`)`])
     const sink = `sources: {}\nsinks: { f: { type: http, url: 'https://x.example', secret: ¶'${secret}' } }`
-    expect(issuesAtMarks(sink)).toEqual([`sink f: secret ${problem}`])
+    expect(issuesAtMarks(sink)).toEqual([`\`secret\` ${problem}`])
   })
 
   test('that is a token of Slack with a line break is refused, and not shown', () => {
@@ -818,11 +815,11 @@ rules:
 
 test('a file that cannot be read is an error that says how to name another', () => {
   const error = thrown(() => loadConfig({ file: 'config/nowhere.yaml', env: {} }))
-  expect(error).toBeInstanceOf(RelayError)
+  expect(error).toBeInstanceOf(ConfigError)
+  const message = expect.stringMatching(/^cannot read the configuration: there is none \(--config FILE names another; /)
   expect(error).toMatchObject({
     code: 'config_invalid',
-    message: expect.stringContaining('cannot read the configuration config/nowhere.yaml'),
-    hint: expect.stringContaining('--config FILE'),
+    issues: [{ file: 'config/nowhere.yaml', line: 1, column: 1, path: '', message }],
   })
 })
 

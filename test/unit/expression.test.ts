@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { compileCondition, compileValue, ExpressionError } from '../../src/route/expression.ts'
+import { compileCondition, compileTopicValue, compileValue, ExpressionError } from '../../src/route/expression.ts'
 import { relayEvent } from '../fixtures/deliveries.ts'
 
 const withData = (data: unknown) => relayEvent({ data })
@@ -133,6 +133,41 @@ describe('a condition', () => {
   })
 })
 
+describe('the name of a topic', () => {
+  test.each([
+    ['1', 'int'],
+    ['size(event.type)', 'int'],
+    ['1.5', 'double'],
+    ['1u', 'uint'],
+    ['event.type == "x"', 'bool'],
+    ['null', 'null'],
+    ['[event.type]', 'list<string>'],
+    ['event.user_metadata', 'map<string, dyn>'],
+    ['event', '$event'],
+    ['optional.of(1)', 'optional<int>'],
+    ['timestamp(event.timestamp)', 'google.protobuf.Timestamp'],
+  ])('cannot be %s', (source, type) => {
+    const { code, message, offset } = errorOf(() => compileTopicValue(source))
+    expect([code, message, offset]).toEqual(['type', `a topic must be string, this is ${type}`, 0])
+  })
+
+  test.each([
+    ['event.type', 'batch.succeeded'],
+    ['event.data.topic', 'jobs'],
+    ['event.user_metadata.team', 'ads'],
+    ['[1, event.data.topic][1]', 'jobs'],
+    ['optional.of(event.type)', 'batch.succeeded'],
+    ['event.data.?topic', 'jobs'],
+    ['string(1 + 1)', '2'],
+    ['duration("3s")', '3s'],
+    ['b"jobs"', 'am9icw=='],
+    ['type(event.type)', 'string'],
+  ])('may be %s', (source, name) => {
+    const event = { ...withData({ topic: 'jobs' }), type: 'batch.succeeded', user_metadata: { team: 'ads' } }
+    expect(compileTopicValue(source)(event)).toBe(name)
+  })
+})
+
 describe('an expression that does not compile', () => {
   test.each([
     ['event.typ == "x"', 'unknown_name', 6, '`event` has no field `typ`, did you mean `type`?'],
@@ -149,6 +184,33 @@ describe('an expression that does not compile', () => {
   test('because it is too large says that', () => {
     expect(errorOf(() => compileValue(`${'('.repeat(500)}1${')'.repeat(500)}`)).code).toBe('limit')
     expect(errorOf(() => compileValue(Array.from({ length: 5_000 }, () => '1').join('+'))).code).toBe('limit')
+  })
+})
+
+describe('names that nobody has are said', () => {
+  const names = (source: string) => {
+    const error = errorOf(() => compileCondition(source))
+    return [error, ...error.further].map(({ code, message, offset }) => [code, message.match(/`[^`]*`/g)?.join(' '), offset])
+  }
+
+  test.each([
+    [
+      'all of them',
+      'event.tpye == evnt.type || event.sorce == x',
+      ['`event` `tpye` `type` 6', '`evnt` `event` 14', '`event` `sorce` `source` 33', '`x` `event` 42'],
+    ],
+    ['each once', 'event.tpye == "a" || event["tpye"] == "b"', ['`event` `tpye` `type` 6']],
+    ['a field and a variable of one name', 'event.tpye == tpye', ['`event` `tpye` `type` 6', '`tpye` `event` 14']],
+    ['less those that a macro gives', '[1].exists(x, x == y) && x == 1', ['`y` `event` 19', '`x` `event` 25']],
+    ['one that no variable can be called', 'event["a b"] == 1', ['`event` `b` 0']],
+    [
+      'at most ten',
+      Array.from({ length: 30 }, (_, n) => `x${n} == 1`).join(' || '),
+      Array.from({ length: 10 }, (_, n) => `\`x${n}\` \`event\` ${n * 11}`),
+    ],
+    ['what comes too late beside it', 'event.resource.state == event.tpye', ['`event.resource` 6', '`event` `tpye` `type` 30']],
+  ])('%s', (_, source, expected) => {
+    expect(names(source).map(([, message, offset]) => `${message} ${offset}`)).toEqual(expected)
   })
 })
 

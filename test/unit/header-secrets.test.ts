@@ -31,6 +31,12 @@ describe('a header whose text comes from a variable', () => {
     })
   })
 
+  it('is one where it comes by an alias, too', () => {
+    const config = load('{ x-a: &a "${TOKEN}", x-b: *a }', { TOKEN: 't0ken' }, '{ sink: forward, headers: { x-c: *a } }')
+    expect(config.sinks['forward']).toMatchObject({ headers: { 'x-b': { text: 't0ken', secrets: ['t0ken'] } } })
+    expect(config.rules[0]?.to[0]).toMatchObject({ headers: { 'x-c': { text: 't0ken', secrets: ['t0ken'] } } })
+  })
+
   it('is not quoted where it does not compile', () => {
     const loading = () => load('{ x-a: "${TOKEN}" }', { TOKEN: '{{ t0ken }}' })
     expect(loading).toThrow(ConfigError)

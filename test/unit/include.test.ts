@@ -138,6 +138,44 @@ tests: [{ name: none, source: gemini, event: { type: batch.succeeded }, expect: 
     expect(findingsIn({ 'relay.yaml': main, 'teams/ads.yaml': team })).toEqual([finding])
   })
 
+  test.each<[what: string, broken: string, finding: string]>([
+    [
+      'is no YAML',
+      'sinks: {',
+      'teams/broken.yaml:1:9: not YAML: Flow map in block collection must be sufficiently indented and end with a }',
+    ],
+    ['has an alias of nothing', 'sinks: { more: *none }', 'teams/broken.yaml:1:16: no anchor `none` comes before this'],
+    ['has a section of another shape', 'sinks: [more]', 'teams/broken.yaml:1:8: `sinks`: expected a map'],
+  ])('of a file that %s, the others are looked at, less what may be in it', (_, broken, finding) => {
+    const others = `rules:
+  - { name: more, to: [more, trace], if: event.tpye == 'x' }
+  - { name: less, to: [trace], when: { tpye: batch.failed } }
+tests:
+  - { name: c, source: more, event: {}, expect: [{ rule: gone, sink: trace }, { rule: less, sink: more }, { rule: less, sink: trace, topic: x }] }
+`
+    const files = {
+      'relay.yaml': 'include: teams/*.yaml\nsinks: { trace: { type: log, timout: 3s } }',
+      'teams/broken.yaml': broken,
+      'teams/others.yaml': others,
+    }
+    expect(findingsIn(files)).toEqual([
+      finding,
+      'relay.yaml:2:30: unknown key `timout`, did you mean `timeout`?',
+      'teams/others.yaml:2:48: `if`: `event` has no field `tpye`, did you mean `type`?',
+      'teams/others.yaml:3:40: unknown field `tpye`, did you mean `type`?',
+      'teams/others.yaml:5:134: a delivery to a sink of type log shows no `topic`: it shows `line`',
+    ])
+  })
+
+  test('of a file that cannot be read, the others are looked at, less what may be in it', () => {
+    const relay =
+      'include: [gone.yaml]\nsinks: { trace: { type: log } }\nrules: [{ name: all, to: [trace, more], if: event.tpye }]'
+    expect(findingsIn({ 'relay.yaml': relay })).toEqual([
+      'relay.yaml:1:11: `include`: cannot read gone.yaml: there is none',
+      'relay.yaml:3:51: `if`: `event` has no field `tpye`, did you mean `type`?',
+    ])
+  })
+
   test.each([
     ['teams/*.yaml', '`include`: there is no such file'],
     ['te*/x.yaml', '`include`: `*` may stand in the last part of a name only'],
@@ -233,5 +271,12 @@ rules:
   ])('places %s', (_, defaults, finding) => {
     const found = findingsIn({ 'relay.yaml': withSinks(defaults, '  one: { type: slack }\n  two: { type: slack }') })
     expect(found.filter((line) => !/: `token` is missing|: no channel: /.test(line))).toEqual([finding])
+  })
+
+  test('that are wrong are said once for all sinks', () => {
+    const http = '  http: { url: "https://a.example/", secret: none }'
+    expect(findingsIn({ 'relay.yaml': withSinks(http, '  one: { type: http }\n  two: { type: http }') })).toEqual([
+      'relay.yaml:3:46: `secret` holds 3 bytes, expected 24 to 64: check that the whole secret was copied',
+    ])
   })
 })

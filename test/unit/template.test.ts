@@ -112,6 +112,18 @@ describe('a text that does not compile', () => {
     expect(errorOf(() => compileText(source, { escape: 'none' }))).toMatchObject({ line, column, message })
   })
 
+  test('says all names that nobody has, each once', () => {
+    const { message, further } = errorOf(() =>
+      slack('{{ evnt.x }} {{ event.typ }}\n{{ typ }}{% if event.typ %}{{ event.sorce }}{% endif %}'),
+    )
+    expect([message, ...further.map((other) => `${other.line}:${other.column} ${other.message}`)]).toEqual([
+      'unknown variable `evnt`, did you mean `event`?',
+      '2:4 unknown variable `typ`: the only one is `event`',
+      '1:17 `event` has no field `typ`, did you mean `type`?',
+      '2:31 `event` has no field `sorce`, did you mean `source`?',
+    ])
+  })
+
   test.each(['include', 'render', 'layout', 'block', 'tablerow'])(
     'is one with a tag that texts do not have: {%% %s %%}',
     (tag) => {

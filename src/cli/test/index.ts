@@ -32,8 +32,8 @@ export function addTest(program: Command): void {
 function runOnce(files: readonly string[], options: TestOptions): boolean {
   const results = resultsOf(files)
   const passed = !results.some((result) => hasFailed(result, options))
-  process.stdout.write(options.json ? `${jsonOf(results, passed)}\n` : `${results.map(textOf).join('\n')}\n`)
   if (options.junit !== undefined) write(options.junit, junitOf(results))
+  process.stdout.write(options.json ? `${jsonOf(results, passed)}\n` : `${results.map(textOf).join('\n')}\n`)
   if (results.some((result) => 'refused' in result || result.cases.length > 0)) return passed
   process.stderr.write(
     'gemini-relay: there is no case\n  cases stand under `tests` of a configuration, or in relay.test.yaml beside relay.yaml\n',

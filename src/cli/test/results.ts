@@ -2,17 +2,16 @@
 import { ConfigError } from '../../config/issues.ts'
 import { configOf, loadSuite } from '../../config/suite.ts'
 import { runCases, type SuiteResult } from '../../dry/run-cases.ts'
-import { RelayError } from '../../errors.ts'
 
 /** `refused`: it or its test file is not valid, so that nothing of it was run. */
-export type Result = SuiteResult | { config: string; refused: RelayError }
+export type Result = SuiteResult | { config: string; refused: ConfigError }
 
 export function resultsOf(files: readonly string[]): Result[] {
   return [...new Set(files.map(configOf))].map((config) => {
     try {
       return runCases(loadSuite(config))
     } catch (error) {
-      if (error instanceof RelayError) return { config, refused: error }
+      if (error instanceof ConfigError) return { config, refused: error }
       throw error
     }
   })
@@ -30,6 +29,5 @@ export function hasFailed(result: Result, { strict }: { strict: boolean }): bool
 /** For machines. */
 export function asJson(result: Result): Record<string, unknown> {
   if (!('refused' in result)) return { ...result }
-  const { config, refused } = result
-  return { config, errors: refused instanceof ConfigError ? refused.issues : [{ file: config, message: refused.message }] }
+  return { config: result.config, errors: result.refused.issues }
 }

@@ -1,5 +1,5 @@
 /** Results for people. */
-import { ConfigError, formatIssues } from '../../config/issues.ts'
+import { formatIssues } from '../../config/issues.ts'
 import type { CaseResult, Problem } from '../../dry/run-cases.ts'
 import type { Explained } from '../../dry/explain.ts'
 import { mismatchText, shown } from '../explain.ts'
@@ -8,10 +8,7 @@ import { failedIn, type Result } from './results.ts'
 
 export function textOf(result: Result): string {
   const { config } = result
-  if ('refused' in result) {
-    const { refused } = result
-    return `FAIL ${config}\n${refused instanceof ConfigError ? formatIssues(refused.issues) : oneLine(refused.message)}`
-  }
+  if ('refused' in result) return `FAIL ${config}\n${formatIssues(result.refused.issues)}`
   const failed = failedIn(result)
   if (result.cases.length === 0) return `none ${config}: no cases`
   const all = counted(result.cases.length)
