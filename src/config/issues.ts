@@ -28,8 +28,11 @@ export interface Fault {
   /** How far inside the text at `path`, in UTF-16 units. */
   offset?: number
   message: string
-  /** The message quotes the value, so it is withheld when the value came from a variable or a file. */
-  quotes?: true
+  /**
+   * The message quotes the value, so it is withheld when the value came from a variable or a file; `whole`: it quotes a map or list, and
+   * anything in it may have come so.
+   */
+  quotes?: true | 'whole'
   /** It says that there is no such thing, which may be in a file that could not be taken in. */
   absent?: true
 }

@@ -5,12 +5,14 @@ import { compileRules, type Plan } from '../route/plan.ts'
 import { caseFaults } from './case-faults.ts'
 import { compose, type Composed } from './compose.ts'
 import { delayFaults } from './delay-faults.ts'
+import type { Expansion } from './expand.ts'
 import { readConfigFiles, type FileAccess } from './include.ts'
 import { ConfigError, labelOf, placeText, saidOnce, type ConfigIssue, type Fault, type Path, type Place } from './issues.ts'
 import { headerFaults } from './headers.ts'
 import { noteHeaderSecrets } from './header-secrets.ts'
 import { withJobOrder } from './job-messages.ts'
 import { languageFaults } from './languages.ts'
+import { at, textsUnder } from './raw.ts'
 import { referenceFaults } from './references.ts'
 import { configSchema, type Config } from './schema.ts'
 import { secretFaults } from './secrets.ts'
@@ -122,14 +124,19 @@ function issuesOf(composed: Composed, faults: readonly Fault[]): ConfigIssue[] {
 }
 
 /** What came from a variable or a file may be a secret, and may be empty for a reason that is not in this file. */
-function messageFor(composed: Composed, { path, at, message, quotes }: Fault): string {
-  const expansion = at === 'key' ? undefined : composed.expansion(path)
+function messageFor(composed: Composed, { path, at: place, message, quotes }: Fault): string {
+  const [expansion] = place === 'key' ? [] : expansionsAt(composed, path, quotes)
   if (expansion === undefined) return message
   const origin = expansion.references.map((reference) => `\`${reference}\``).join(', ')
   if (expansion.text === '') return `\`${labelOf(path)}\` needs a value, and ${origin} expands to nothing`
-  return quotes === true
+  return quotes !== undefined
     ? `\`${labelOf(path)}\` is not valid; its value comes from ${origin} and is not shown`
     : `${message} (the value comes from ${origin})`
+}
+
+function expansionsAt({ json, expansion }: Composed, path: Path, quotes: Fault['quotes']): Expansion[] {
+  const paths = quotes === 'whole' ? textsUnder(at(json, path), path).map((text) => text.path) : [path]
+  return paths.flatMap((one) => expansion(one) ?? [])
 }
 
 function byPlace(one: ConfigIssue, other: ConfigIssue): number {

@@ -52,7 +52,7 @@ function idleItems(pattern: Pattern, path: Path, world: World): Fault[] {
     return itemsOf(node).flatMap(({ item, place }): Fault[] => {
       const matches = compilePattern({ [name]: [item] })
       if (there.some((value) => matches(eventOf({ [name]: value })))) return []
-      return [{ path: [...here, ...place], message: `${field.says(shown(item))}${hintFor(item, there)}`, quotes: true }]
+      return [{ path: [...here, ...place], message: `${field.says(shown(item))}${hintFor(item, there)}`, quotes: 'whole' }]
     })
   })
 }

@@ -74,7 +74,14 @@ function exists(argument: unknown): Alternative {
 
 function textIn(operator: string, argument: unknown): string {
   if (typeof argument === 'string') return argument
-  throw new OperatorError(`\`${operator}\` takes a text, not ${JSON.stringify(argument)}`)
+  throw new OperatorError(`\`${operator}\` takes a text, not ${kindOf(argument)}`)
+}
+
+/** Never the value itself: a part of it may come from a variable. */
+function kindOf(value: unknown): string {
+  if (value === null) return 'null'
+  if (Array.isArray(value)) return 'a list'
+  return typeof value === 'object' ? 'a map' : typeof value === 'number' ? 'a number' : 'true or false'
 }
 
 /** `prefix: x`, or `prefix: { equals-ignore-case: x }`. */
@@ -181,8 +188,7 @@ function checkRange(tests: readonly { sign: unknown; bound: number }[]): void {
 
 function cidr(argument: unknown): Test {
   const written = textIn('cidr', argument)
-  if (!ipaddr.isValidCIDR(written))
-    throw new OperatorError(`\`cidr\`: ${JSON.stringify(written)} is no block such as 10.0.0.0/8 or 2001:db8::/32`)
+  if (!ipaddr.isValidCIDR(written)) throw new OperatorError('`cidr`: expected a block such as 10.0.0.0/8 or 2001:db8::/32')
   const block = ipaddr.parseCIDR(written)
   const kind = block[0].kind()
   const matches = ofText((text) => {

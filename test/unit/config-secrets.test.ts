@@ -153,6 +153,24 @@ rules: [{ name: all, to: [one, two] }]
   )
 })
 
+describe('a secret in a pattern', () => {
+  it.each([
+    '{ type: [{ prefix: $ }] }',
+    '{ scheme: [{ anything-but: [hmac, ed25519, jwt, reconciled, $] }] }',
+    '{ data: { ip: [{ cidr: $ }] } }',
+    '{ subject: [{ suffix: [$] }] }',
+    '{ subject: [{ anything-but: { prefix: [{ of: $ }] } }] }',
+  ])('as in %s is not repeated', (when) => {
+    const yaml = `sources: { gemini: { path: /g, static: { secrets: ['${signing}'] } } }
+sinks: { trace: { type: log } }
+rules: [{ name: all, when: ${when.replace('$', "'${SECRET}'")}, to: [trace] }]
+`
+    const texts = forms.map((form) => ({ where: form, text: saidOf(yaml, { SECRET: form }) }))
+    expect(texts.filter(({ text }) => text === '[]')).toEqual([])
+    expect(leaksIn(texts, { secret: [Buffer.from(core)] })).toEqual([])
+  })
+})
+
 describe('a secret that is written out', () => {
   const places: Path[] = [
     ['admin', 'token'],

@@ -216,9 +216,9 @@ describe('what is wrong with an operator is said, and where', () => {
     [{ prefx: 'a' }, 'unknown operator `prefx`, did you mean `prefix`?'],
     [{}, 'expected one operator in each map'],
     [{ prefix: 'a', suffix: 'b' }, 'expected one operator in each map: { prefix: … }, { suffix: … }'],
-    [{ prefix: 1 }, '`prefix` takes a text, not 1'],
+    [{ prefix: 1 }, '`prefix` takes a text, not a number'],
     [{ prefix: '' }, "`prefix` of an empty text matches every text: use { wildcard: '*' } if that is meant"],
-    [{ 'equals-ignore-case': ['a'] }, '`equals-ignore-case` takes a text, not ["a"]'],
+    [{ 'equals-ignore-case': ['a'] }, '`equals-ignore-case` takes a text, not a list'],
     [{ wildcard: 'a**b' }, '`wildcard`: two stars beside each other are as one: write one'],
     [{ 'anything-but': [] }, 'an empty list excludes nothing'],
     [
@@ -229,7 +229,7 @@ describe('what is wrong with an operator is said, and where', () => {
     [{ numeric: ['>', '3'] }, '`numeric` takes a comparison such as ["=", 3], or a range such as [">=", 1, "<", 10]'],
     [{ numeric: ['>', 5, '<', 3] }, '`numeric`: no number is > 5 and < 3'],
     [{ exists: 'yes' }, '`exists` takes true or false'],
-    [{ cidr: '10.0.0.0' }, '`cidr`: "10.0.0.0" is no block such as 10.0.0.0/8 or 2001:db8::/32'],
+    [{ cidr: '10.0.0.0' }, '`cidr`: expected a block such as 10.0.0.0/8 or 2001:db8::/32'],
   ])('%j', (item, message) => {
     expect(faultOf(item)).toEqual([`data.x.1: ${message}`])
   })
