@@ -1,7 +1,7 @@
 /** The Gemini side of the configuration: webhooks that are kept as declared, and what is asked of the API. */
 import { z } from 'zod'
 import { isLoopback } from '../loopback.ts'
-import { durationMs, maxTimeoutMs, name, rate } from './values.ts'
+import { maxTimeoutMs, name, rate, timeMs } from './values.ts'
 
 /** https, or http to this machine: an API key goes over it. */
 const apiUrl = z.url({ protocol: /^https?$/ }).refine(
@@ -34,15 +34,15 @@ export const geminiSchema = z
     reconcile: z
       .strictObject({
         source: name.optional().describe('Whose events are made up for; needed when there are several sources.'),
-        every: durationMs.default(3_600_000).describe('How often.'),
-        since: durationMs.default(172_800_000).describe('Batches that ended so long ago at most.'),
+        every: timeMs.default(3_600_000).describe('How often.'),
+        since: timeMs.default(172_800_000).describe('Batches that ended so long ago at most.'),
       })
       .optional()
       .describe('Ask the API for batches that ended, and make the events that never came.'),
     enrich: z
       .strictObject({
         budget: rate.default({ count: 5, perMs: 1_000 }).describe('At most so many calls, per process.'),
-        timeout: durationMs
+        timeout: timeMs
           .refine((ms) => ms <= maxTimeoutMs, { error: 'at most 20s' })
           .default(5_000)
           .describe('Longest one call may take.'),

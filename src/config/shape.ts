@@ -100,7 +100,8 @@ function unknownSinkType(path: Path, value: string): Fault {
 
 /** Never quotes the value. */
 function explained(issue: Issue, value: unknown): string {
-  if (issue.code === 'invalid_type') return `expected ${nameOfType(issue.expected)}, found ${nameOfValue(value)}`
+  if (issue.code === 'invalid_type' && issue.message.startsWith('Invalid input'))
+    return `expected ${nameOfType(issue.expected)}, found ${nameOfValue(value)}`
   if (issue.code === 'invalid_value') {
     const options = issue.values.map(String)
     const match = typeof value === 'string' ? nearest(value, options) : undefined

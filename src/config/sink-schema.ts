@@ -4,7 +4,7 @@ import { headersSchema } from './headers.ts'
 import { addressesIn, brokerEntry, kafkaTopic } from './kafka-address.ts'
 import { certificates, privateKey } from './pem.ts'
 import { slackChannel, slackMentions, slackPerJob } from './slack-keys.ts'
-import { decimal, durationMs, flag, integer, maxTimeoutMs, nonEmpty, rate, sqlName } from './values.ts'
+import { decimal, durationMs, flag, integer, maxTimeoutMs, nonEmpty, rate, sqlName, timeMs } from './values.ts'
 
 const postgresUrlError = {
   error:
@@ -42,7 +42,7 @@ function delivery(defaults: { concurrency: number; batch: number; timeout: numbe
   return {
     concurrency: integer(1, 256).default(defaults.concurrency).describe('Attempts under way at once, per process.'),
     batch: integer(1, 1_000).default(defaults.batch).describe('Deliveries in one attempt.'),
-    timeout: durationMs
+    timeout: timeMs
       .refine((ms) => ms <= maxTimeoutMs, { error: 'at most 20s: an attempt must end well inside its lease of 30s' })
       .default(defaults.timeout)
       .describe('Longest one attempt may take.'),

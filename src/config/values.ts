@@ -30,17 +30,24 @@ function inLargest(value: number, units: Record<string, number>): string {
 /** Ten years: added to a timestamp it stays one that Postgres can hold. */
 const longestMs = 3_650 * 86_400_000
 
+const durationError = 'expected a duration such as 250ms, 30s, 5m, 24h or 3d'
+const sizeError = 'expected a size such as 256kb or 1mb'
+const rateError = 'expected a rate such as 10/s, 300/m or 1000/h'
+
 /** `250ms`, `30s`, `5m`, `24h`, `3d` → milliseconds. */
 export const durationMs = z
-  .string()
-  .regex(durationPattern, 'expected a duration such as 250ms, 30s, 5m, 24h or 3d')
+  .string(durationError)
+  .regex(durationPattern, durationError)
   .transform((text) => Number.parseInt(text, 10) * (durationUnitsMs[text.replace(/^\d+/, '')] ?? Number.NaN))
   .refine((ms) => ms <= longestMs, { error: 'at most 3650d' })
 
+/** What takes no time at all cannot succeed, or never rests. */
+export const timeMs = durationMs.refine((ms) => ms > 0, { error: 'more than 0' })
+
 /** `256kb`, `1mb` → bytes; `kb` is 1,024. */
 export const byteSize = z
-  .string()
-  .regex(sizePattern, 'expected a size such as 256kb or 1mb')
+  .string(sizeError)
+  .regex(sizePattern, sizeError)
   .transform((text) => Number.parseInt(text, 10) * (sizeUnits[text.replace(/^\d+/, '')] ?? Number.NaN))
 
 /** A number, or its digits: `${PORT}` always expands to text. */
@@ -85,8 +92,8 @@ export const nonEmpty = z.string().min(1)
 
 /** `10/s`, `1 per second` for humans is one spelling here: a count, a slash, a unit. */
 export const rate = z
-  .string()
-  .regex(ratePattern, 'expected a rate such as 10/s, 300/m or 1000/h')
+  .string(rateError)
+  .regex(ratePattern, rateError)
   .transform((text) => {
     const [count, unit] = text.split('/')
     return { count: Number(count), perMs: unit === 's' ? 1_000 : unit === 'm' ? 60_000 : 3_600_000 }

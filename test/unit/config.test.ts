@@ -246,7 +246,7 @@ describe('a mistake in the shape', () => {
     ['¶sourcs: {}\nsources: {}', 'unknown key `sourcs`, did you mean `sources`?'],
     ['server: { port: ¶many }\nsources: {}', '`port`: expected a whole number from 0 to 65535'],
     ['server: { port: ¶70000 }\nsources: {}', '`port`: expected a whole number from 0 to 65535'],
-    ['server: { body_limit: ¶256 }\nsources: {}', '`body_limit`: expected text, found a number'],
+    ['server: { body_limit: ¶256 }\nsources: {}', '`body_limit`: expected a size such as 256kb or 1mb'],
     ['server: { body_limit: ¶17mb }\nsources: {}', '`body_limit`: at most 16mb'],
     ['server: { body_limit: ¶256k }\nsources: {}', '`body_limit`: expected a size such as 256kb or 1mb'],
     ['retention: { events: ¶9999999999d }\nsources: {}', '`events`: at most 3650d'],
