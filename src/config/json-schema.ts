@@ -1,8 +1,8 @@
 /** The JSON Schema that editors complete and check a configuration with: the parser's own schema, adapted to what is written. */
 import { z } from 'zod'
 import { isMap, type RawMap } from './raw.ts'
-import { operatorJsonSchema } from './pattern-json-schema.ts'
-import { configSchema, operatorSchema } from './schema.ts'
+import { patternDefinitions, patternJsonSchema } from './pattern-json-schema.ts'
+import { configSchema, patternSchema } from './schema.ts'
 import { sinkSchema } from './sink-schema.ts'
 import { durationPattern, ratePattern, sizePattern, writtenDuration, writtenRate, writtenSize } from './values.ts'
 
@@ -17,12 +17,16 @@ export function configJsonSchema(reader: Reader): unknown {
       if (zodSchema instanceof z.ZodDefault) jsonSchema.default = writtenDefault(zodSchema.def.defaultValue, jsonSchema.pattern)
       if (reader === 'editor' && zodSchema === configSchema) Reflect.deleteProperty(jsonSchema, 'required')
       if (reader === 'editor' && sinkSchema.options.some((option) => option === zodSchema)) jsonSchema.required = ['type']
-      if (zodSchema !== operatorSchema) return
+      if (reader === 'reference' || !Object.is(zodSchema, patternSchema)) return
       for (const key of Object.keys(jsonSchema)) Reflect.deleteProperty(jsonSchema, key)
-      Object.assign(jsonSchema, operatorJsonSchema)
+      Object.assign(jsonSchema, patternJsonSchema)
     },
   })
-  return asWritten({ title: 'gemini-relay configuration', ...schema })
+  return asWritten({
+    title: 'gemini-relay configuration',
+    ...schema,
+    ...(reader === 'editor' ? { definitions: patternDefinitions } : {}),
+  })
 }
 
 /** Rewrites a schema so that it describes the text in the file, where any value may come from a variable. */

@@ -1,11 +1,13 @@
-/** The operators of patterns as editors know them: one map, one operator. */
+/** Patterns as editors know them. */
+import { eventFields } from '../route/fields.ts'
 
 const text = { type: 'string', minLength: 1 }
 const textIgnoringCase = { anyOf: [text, only('equals-ignore-case', 'The same, in any case.', text)] }
 const value = { anyOf: [{ type: 'string' }, { type: 'number' }, { type: 'boolean' }, { type: 'null' }] }
 const sign = { enum: ['=', '<', '<=', '>', '>='] }
 
-export const operatorJsonSchema = {
+/** One map, one operator. */
+const operator = {
   anyOf: [
     only('prefix', 'Texts that begin so.', textIgnoringCase),
     only('suffix', 'Texts that end so.', textIgnoringCase),
@@ -28,6 +30,42 @@ export const operatorJsonSchema = {
     only('exists', 'true: whatever is there, null too; false: nothing.', { type: 'boolean' }),
     only('cidr', 'IP addresses of this block.', { type: 'string' }),
   ],
+}
+
+/** What hold fields of the sender's making; the others are text. */
+const nested = new Set(['data', 'user_metadata'])
+
+/** By name, as they are made of each other. */
+export const patternDefinitions = {
+  pattern: {
+    type: 'object',
+    properties: {
+      ...Object.fromEntries(
+        eventFields.map((name) => [
+          name,
+          nested.has(name) ? ref('fields') : { anyOf: [{ type: ['string', 'null'] }, ref('alternatives')] },
+        ]),
+      ),
+      $or: alternativesOf('pattern'),
+    },
+    additionalProperties: false,
+  },
+  fields: {
+    type: 'object',
+    properties: { $or: alternativesOf('fields') },
+    additionalProperties: { anyOf: [value, ref('alternatives'), ref('fields')] },
+  },
+  alternatives: { type: 'array', items: { anyOf: [value, operator] }, minItems: 1 },
+}
+
+export const patternJsonSchema = ref('pattern')
+
+function ref(name: string): object {
+  return { $ref: `#/definitions/${name}` }
+}
+
+function alternativesOf(name: string): object {
+  return { description: 'One of these patterns, and all that is beside it.', type: 'array', items: ref(name), minItems: 2 }
 }
 
 function only(name: string, description: string, schema: object): object {

@@ -93,7 +93,7 @@ export type PatternItem = string | number | boolean | null | Record<string, unkn
 export type PatternNode = string | number | boolean | null | PatternItem[] | Pattern
 
 /** What is in it is read by route/operators.ts, which says best what is wrong; editors are told by pattern-json-schema.ts. */
-export const operatorSchema = z.record(z.string(), z.unknown())
+const operatorSchema = z.record(z.string(), z.unknown())
 
 const patternItem: z.ZodType<PatternItem> = z.union([patternValue, operatorSchema])
 

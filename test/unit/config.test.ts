@@ -876,6 +876,29 @@ describe('the JSON Schema for editors', () => {
     )
   })
 
+  describe('knows patterns', () => {
+    const takes = (when: unknown) => {
+      const schema = z.fromJSONSchema(JSON.parse(readFileSync('config/relay.schema.json', 'utf8')))
+      return schema.safeParse({ rules: [{ name: 'all', when, to: ['trace'] }] }).success
+    }
+    const code = { error_code: [{ exists: true }] }
+
+    test.each([
+      { type: 'batch.*', source: ['gemini'], version: null },
+      { $or: [{ data: code }, { user_metadata: { owner: 'me' } }] },
+      { $or: [{ type: 'batch.failed', $or: [{ data: code }, { subject: [{ prefix: 'b' }] }] }, { scheme: 'jwt' }] },
+      { data: { error: { $or: [{ code: [1] }, { code: [{ numeric: ['>', 400] }] }] } } },
+    ])('such as %j', (when) => expect(takes(when)).toBe(true))
+
+    test.each([
+      { typ: 'batch.failed' },
+      { $or: [{ typ: 'a' }, { type: 'b' }] },
+      { $or: [{ type: 'a' }] },
+      { data: 'a' },
+      { version: 1 },
+    ])('and not %j', (when) => expect(takes(when)).toBe(false))
+  })
+
   test('allows a variable wherever a form is asked for', () => {
     const port = z.looseObject({
       properties: z.looseObject({ server: z.looseObject({ properties: z.looseObject({ port: z.unknown() }) }) }),
