@@ -24,6 +24,8 @@ export interface Test {
   steps: number
   /** Where it may look at a text from end to end. */
   stepsPerCharacter: number
+  /** No text matches. */
+  numbersOnly?: true
 }
 
 const stepsPerTest = 1
@@ -56,7 +58,7 @@ const readers = new Map<string, (argument: unknown) => Alternative>([
   ['equals-ignore-case', (argument) => test(ignoringCase(textIn('equals-ignore-case', argument)))],
   ['wildcard', (argument) => wildcard(starred(argument))],
   ['anything-but', anythingBut],
-  ['numeric', (argument) => test(numeric(argument))],
+  ['numeric', (argument) => ({ ...test(numeric(argument)), numbersOnly: true })],
   ['exists', exists],
   ['cidr', cidr],
 ])
@@ -102,7 +104,10 @@ function ignoringCase(wanted: string): ScalarTest {
 }
 
 function starred(argument: unknown): string[] {
-  const pieces = piecesOf(textIn('wildcard', argument), true)
+  const written = textIn('wildcard', argument)
+  if (/\\(?![\\*])/.test(written.replaceAll('\\\\', '')))
+    throw new OperatorError('`wildcard`: `\\` stands before `*` or another `\\` only: one that is meant is written `\\\\`')
+  const pieces = piecesOf(written, true)
   if (pieces.slice(1, -1).includes('')) throw new OperatorError('`wildcard`: two stars beside each other are as one: write one')
   return pieces
 }

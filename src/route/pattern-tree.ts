@@ -144,6 +144,8 @@ function checkText(path: PatternFault['path'], alternatives: readonly Alternativ
   for (const alternative of alternatives) {
     if (alternative.kind === 'exists' && !alternative.exists)
       faults.push({ path, message: `\`${field}\` is there in every event: exists: false never matches` })
+    if (alternative.kind === 'test' && alternative.numbersOnly === true)
+      faults.push({ path, message: `\`${field}\` is text: \`numeric\` never matches` })
     if (alternative.kind !== 'exact' || typeof alternative.value === 'string') continue
     if (alternative.value === null && nullableFields.includes(field)) continue
     const message = `\`${field}\` is text: ${String(alternative.value)} never matches, quote it if text is meant`

@@ -112,6 +112,9 @@ describe('unlike EventBridge, on purpose', () => {
     ['exists of a list, even an empty one', { tags: [{ exists: true }] }, { tags: [] }, true],
     ['suffix may end in anything that a text holds', { a: [{ suffix: '\u0000' }] }, { a: 'x\u0000' }, true],
     ['numbers have no bounds', { a: [{ numeric: ['>', 5e9] }] }, { a: 5e9 + 1 }, true],
+    ['a range may begin with its upper bound', { a: [{ numeric: ['<', 5, '>', 3] }] }, { a: 4 }, true],
+    ['anything-but takes values of every type, mixed too', { a: [{ 'anything-but': ['x', 5, null, true] }] }, { a: null }, false],
+    ['a list in a list is no value', { a: ['x'] }, { a: [['x']] }, false],
   ])('%s', (_, pattern, event, expected) => {
     expect(matches(pattern, event)).toBe(expected)
   })
@@ -220,6 +223,10 @@ describe('what is wrong with an operator is said, and where', () => {
     [{ prefix: '' }, "`prefix` of an empty text matches every text: use { wildcard: '*' } if that is meant"],
     [{ 'equals-ignore-case': ['a'] }, '`equals-ignore-case` takes a text, not a list'],
     [{ wildcard: 'a**b' }, '`wildcard`: two stars beside each other are as one: write one'],
+    ...['a\\b*', '*\\', 'a\\\\\\b'].map((wildcard): [Record<string, unknown>, string] => [
+      { wildcard },
+      '`wildcard`: `\\` stands before `*` or another `\\` only: one that is meant is written `\\\\`',
+    ]),
     [{ 'anything-but': [] }, 'an empty list excludes nothing'],
     [
       { 'anything-but': { numeric: ['=', 1] } },
