@@ -5,6 +5,7 @@ import { dryEvent } from '../dry/event.ts'
 import { createExplainer, type Explained, type ExplainedDelivery } from '../dry/explain.ts'
 import { RelayError, messageOf } from '../errors.ts'
 import type { Mismatch } from '../route/mismatch.ts'
+import { stringifyJson } from '../sinks/deep-json.ts'
 import { findEvents } from '../store/replay.ts'
 import type { StoredEvent } from '../types.ts'
 import { chooseSource } from './choose-source.ts'
@@ -27,7 +28,7 @@ export function addExplain(program: Command): void {
       const loaded = loadConfig({ file, env: process.env })
       const stored = isFile(wanted) ? fromFile(wanted, chooseSource(loaded, source).name) : await fromStore(loaded, wanted)
       const rules = createExplainer(loaded.config).explain({ stored, resource: null })
-      process.stdout.write(json ? `${JSON.stringify({ event: stored.event, rules })}\n` : `${textOf(stored, rules)}\n`)
+      process.stdout.write(json ? `${stringifyJson({ event: stored.event, rules })}\n` : `${textOf(stored, rules)}\n`)
     })
 }
 
@@ -64,8 +65,13 @@ function linesOf(explained: Explained): string[] {
   if (explained.outcome === 'no_match') return [`✗ ${rule}: ${mismatchText(explained.mismatch)}`]
   if (explained.outcome === 'condition_error')
     return [`! ${rule}: its condition fails, so what it feeds is dead: ${oneLine(explained.message)}`]
-  const seen = Object.entries(explained.seen).map(([field, value]) => `${field} is ${shown(value)}`)
-  return [`✗ ${rule}: the condition is false: ${oneLine(explained.condition)}`, ...seen.map((line) => `    ${line}`)]
+  const why = fieldTexts(explained)
+  return [`✗ ${rule}: the condition is false: ${oneLine(explained.condition)}`, ...why.map((line) => `    ${line}`)]
+}
+
+export function fieldTexts({ seen, missing }: Extract<Explained, { outcome: 'condition_false' }>): string[] {
+  const there = Object.entries(seen).map(([field, value]) => `${field} is ${shown(value)}`)
+  return [...there, ...missing.map((field) => `${field} is missing`)]
 }
 
 export function mismatchText({ path, wanted, alternatives, ...found }: Mismatch): string {
@@ -81,5 +87,5 @@ function deliveryLines(delivery: ExplainedDelivery): string[] {
 }
 
 export function shown(value: unknown): string {
-  return oneLine(JSON.stringify(value) ?? 'nothing')
+  return value === undefined ? 'nothing' : oneLine(stringifyJson(value))
 }

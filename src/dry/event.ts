@@ -1,5 +1,6 @@
 /** Events for dry runs: an envelope as a sender would post it, read as the receiver would read it. */
 import { readEvent } from '../route/event.ts'
+import { stringifyJson } from '../sinks/deep-json.ts'
 import type { JobResource, Scheme, StoredEvent } from '../types.ts'
 
 export interface DryEvent {
@@ -31,7 +32,7 @@ export function dryEvent({
   claimsMetadata,
   receivedAt = usualReceipt,
 }: DryEvent): StoredEvent {
-  const bytes = Buffer.from(typeof body === 'string' ? body : JSON.stringify(body))
+  const bytes = Buffer.from(typeof body === 'string' ? body : stringifyJson(body))
   const { event, time } = readEvent({
     source,
     webhookId,

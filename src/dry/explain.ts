@@ -3,6 +3,7 @@ import type { Config, RuleConfig } from '../config/schema.ts'
 import { messageOf } from '../errors.ts'
 import { compileCondition } from '../route/expression.ts'
 import { explainPattern, type Mismatch } from '../route/mismatch.ts'
+import { missing } from '../route/patterns.ts'
 import { createPreviews, type Preview, type Previews } from '../sinks/preview.ts'
 import type { RelayEvent } from '../types.ts'
 import type { DryInput } from './event.ts'
@@ -10,8 +11,8 @@ import type { DryInput } from './event.ts'
 export type Explained =
   | { rule: string; outcome: 'matched'; deliveries: ExplainedDelivery[] }
   | { rule: string; outcome: 'no_match'; mismatch: Mismatch }
-  /** The condition was false. `seen`: the fields that it names, as the event has them. */
-  | { rule: string; outcome: 'condition_false'; condition: string; seen: Record<string, unknown> }
+  /** The condition was false. `seen`: the fields that it names, as the event has them; `missing`: those that it does not have. */
+  | { rule: string; outcome: 'condition_false'; condition: string; seen: Record<string, unknown>; missing: string[] }
   /** The condition failed: the deliveries are born dead. */
   | { rule: string; outcome: 'condition_error'; condition: string; message: string; sinks: string[] }
 
@@ -40,7 +41,7 @@ function createRuleExplainer(rule: RuleConfig, previews: Previews): (input: DryI
           rule: name,
           outcome: 'condition_false',
           condition: condition ?? '',
-          seen: fieldsIn(condition ?? '', stored.event),
+          ...fieldsIn(condition ?? '', stored.event),
         }
     } catch (error) {
       const sinks = to.map(({ sink }) => sink)
@@ -55,17 +56,21 @@ function createRuleExplainer(rule: RuleConfig, previews: Previews): (input: DryI
   }
 }
 
-/** Chains of plain names after `event`; what is missing is null. Good enough to see why: nothing is decided by it. */
-function fieldsIn(condition: string, event: RelayEvent): Record<string, unknown> {
+/** Chains of plain names after `event`. Good enough to see why: nothing is decided by it. */
+function fieldsIn(condition: string, event: RelayEvent): { seen: Record<string, unknown>; missing: string[] } {
   const paths = new Set(
     [...condition.matchAll(/\bevent((?:\.\??[A-Za-z_]\w*)+)(?!\w*\()/g)].map(([, path = '']) => path.replaceAll('?', '')),
   )
-  return Object.fromEntries([...paths].map((path) => [`event${path}`, valueAt(event, path.slice(1).split('.'))]))
+  const fields = [...paths].map((path) => ({ name: `event${path}`, value: valueAt(event, path.slice(1).split('.')) }))
+  return {
+    seen: Object.fromEntries(fields.flatMap(({ name, value }) => (value === missing ? [] : [[name, value]]))),
+    missing: fields.flatMap(({ name, value }) => (value === missing ? [name] : [])),
+  }
 }
 
 function valueAt(value: unknown, names: readonly string[]): unknown {
   const [name, ...rest] = names
   if (name === undefined) return value
-  if (typeof value !== 'object' || value === null || !Object.hasOwn(value, name)) return null
+  if (typeof value !== 'object' || value === null || !Object.hasOwn(value, name)) return missing
   return valueAt(Reflect.get(value, name), rest)
 }

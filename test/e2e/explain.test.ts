@@ -78,7 +78,8 @@ describe('gemini-relay explain', () => {
         rule: 'many',
         outcome: 'condition_false',
         condition: 'event.data.error_count > 10',
-        seen: { 'event.data.error_count': null },
+        seen: {},
+        missing: ['event.data.error_count'],
       },
       { rule: 'odd', outcome: 'condition_error', condition: 'event.data.id > 3', message: expect.any(String), sinks: ['trace'] },
       {
@@ -111,7 +112,7 @@ describe('gemini-relay explain', () => {
         '      text: ":x: batches/1: &lt;b&gt;"',
         '✗ videos: type is "batch.failed", wanted "video.*"',
         '✗ many: the condition is false: event.data.error_count > 10',
-        '    event.data.error_count is null',
+        '    event.data.error_count is missing',
         expect.stringMatching(/^! odd: its condition fails, so what it feeds is dead: /),
         expect.stringMatching(/^ {4}jobs: cannot be rendered: expression_error: /),
         '✗ either: none of $or: source is "gemini", wanted "other"; data.id is "batches/1", wanted [{"prefix":"x"}]',
@@ -134,6 +135,13 @@ describe('gemini-relay explain', () => {
     const unknown = await cli(['explain', 'msg_nothing', '--config', config], env)
     expect([unknown.code, unknown.stderr]).toEqual([1, expect.stringMatching(/no stored event msg_nothing/)])
     await relay.stop()
+  })
+
+  it('explains an event that nests more deeply than the stack allows', async () => {
+    const deep = join(directory, 'deep.json')
+    writeFileSync(deep, `{ "type": "batch.failed", "data": ${'{"a":'.repeat(50_000)}1${'}'.repeat(50_000)} }`)
+    expect((await cli(['explain', deep, '--config', config])).stdout).toContain('✓ failures')
+    expect((await cli(['explain', deep, '--config', config, '--json'])).stdout).toContain('"outcome":"matched"')
   })
 
   it('says what is no event', async () => {

@@ -2,7 +2,7 @@
 import { formatIssues } from '../../config/issues.ts'
 import type { CaseResult, Problem } from '../../dry/run-cases.ts'
 import type { Explained } from '../../dry/explain.ts'
-import { mismatchText, shown } from '../explain.ts'
+import { fieldTexts, mismatchText, shown } from '../explain.ts'
 import { oneLine } from '../table.ts'
 import { failedIn, type Result } from './results.ts'
 
@@ -55,6 +55,5 @@ function firstDifference(one: string, other: string): number {
 function reasonOf(explained: Explained): string {
   if (explained.outcome === 'no_match') return mismatchText(explained.mismatch)
   if (explained.outcome !== 'condition_false') return 'the rule does not feed this sink'
-  const seen = Object.entries(explained.seen).map(([field, value]) => `${field} is ${shown(value)}`)
-  return [`the condition is false: ${oneLine(explained.condition)}`, ...seen].join('; ')
+  return [`the condition is false: ${oneLine(explained.condition)}`, ...fieldTexts(explained)].join('; ')
 }
