@@ -10,11 +10,12 @@ import type { JobResource, RelayEvent } from '../types.ts'
 import { unboundedPart } from './bounds.ts'
 import { exactSizes, roughSizes, type Size, type Sizes } from './event-size.ts'
 import { workOf } from './expression-work.ts'
+import { literalConversions } from './constants.ts'
 import { eventFieldTypes, resourceField } from './fields.ts'
 import { missesField } from './missing.ts'
 import { maxSteps, maxStepsShown, StepsError } from './steps.ts'
 import { bareTypeName } from './type-names.ts'
-import { unknownNames, unknownVariable } from './unknown-names.ts'
+import { unknownFunction, unknownNames, unknownVariable } from './unknown-names.ts'
 import { tooDeep, viewOf } from './view.ts'
 
 /**
@@ -147,6 +148,7 @@ function compile(source: string, language: Language): { evaluate: Evaluate; type
     refuse(parsed.ast)
     const { error, type } = parsed.check()
     if (error !== undefined) throw error instanceof CelTypeError ? uncheckable(error, source, language) : classified(error)
+    checkConstants(parsed.ast, source, language)
     return {
       evaluate: (event, resource = null) => withoutTraces(() => parsed({ event: viewOf(event, resource) })),
       type: type ?? 'dyn',
@@ -171,6 +173,16 @@ function refuse(ast: ASTNode): void {
   if (unbounded !== undefined) throw new ExpressionError('limit', unbounded.message, unbounded.node.start)
   const bare = bareTypeName(ast)
   if (bare !== undefined) throw new ExpressionError('unknown_name', unknownVariable(bare.name), bare.node.start)
+}
+
+function checkConstants(ast: ASTNode, source: string, { environment }: Language): void {
+  for (const { start, end } of literalConversions(ast)) {
+    try {
+      environment.evaluate(source.slice(start, end))
+    } catch (error) {
+      throw new ExpressionError('evaluation', classified(error).message, start, { cause: error })
+    }
+  }
 }
 
 /** Nobody writes a longer one by hand, and parsing one takes 50 ns a character. */
@@ -229,7 +241,9 @@ function isMissing(error: unknown): boolean {
   return error instanceof EvaluationError && missingCodes.has(error.code)
 }
 
-function uncheckable(error: CelTypeError, source: string, { fields }: Language): ExpressionError {
+function uncheckable(error: CelTypeError, source: string, { fields, environment: own }: Language): ExpressionError {
+  const stray = unknownFunction(error, source, own)
+  if (stray !== undefined) return new ExpressionError('unknown_name', stray.message, stray.offset, { cause: error })
   const [first, ...others] = unknownNames(error, source, (known) => {
     const ofEvent = known.filter(({ isField }) => isField).map(({ name }) => [name, 'dyn'])
     const { environment } = languageOf({ ...fields, ...Object.fromEntries(ofEvent) })

@@ -1,5 +1,6 @@
 /** Names in an expression that nobody has, with the nearest that there is. */
-import { TypeError as CelTypeError } from '@marcbachmann/cel-js'
+import { TypeError as CelTypeError, type ASTNode, type Environment } from '@marcbachmann/cel-js'
+import { callOf, childrenOf, type Call } from './ast.ts'
 import { eventFields, resourceField, resourceTooLate } from './fields.ts'
 import { suggestion } from './nearest.ts'
 
@@ -52,4 +53,29 @@ function unknownIn(error: unknown, source: string): UnknownName | undefined {
 export function unknownVariable(name: string): string {
   const hint = eventFields.includes(name) ? `, did you mean \`event.${name}\`?` : suggestion(name, ['event'])
   return `unknown name \`${name}\`${hint === '' ? ': the only variable is `event`' : hint}`
+}
+
+/** The checker says only that no function of this name takes these types. @returns undefined where there is one of this name */
+export function unknownFunction(
+  error: CelTypeError,
+  source: string,
+  environment: Environment,
+): { message: string; offset: number } | undefined {
+  const { range } = error
+  if (error.code !== 'no_matching_overload' || range === undefined) return undefined
+  const call = callAt(environment.parse(source).ast, range)
+  const known = new Set(environment.getDefinitions().functions.map(({ name }) => name))
+  if (call === undefined || known.has(call.name)) return undefined
+  const offset = source.indexOf(call.name, call.receiver?.end ?? range.start)
+  return { message: `there is no function \`${call.name}\`${suggestion(call.name, [...known])}`, offset }
+}
+
+function callAt(node: ASTNode, range: { start: number; end: number }): Call | undefined {
+  const call = callOf(node)
+  if (call !== undefined && node.start === range.start && node.end === range.end) return call
+  for (const child of childrenOf(node)) {
+    const found = callAt(child, range)
+    if (found !== undefined) return found
+  }
+  return undefined
 }
