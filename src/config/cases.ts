@@ -5,6 +5,18 @@ import { name, nonEmpty } from './values.ts'
 const text = z.string().nullable()
 const count = z.number().int().min(0)
 
+const countsSchema = z.strictObject({
+  total: count.optional(),
+  succeeded: count.optional(),
+  failed: count.optional(),
+  pending: count.optional(),
+})
+
+const errorSchema = z.strictObject({
+  code: z.union([z.string(), z.number(), z.null()]).default(null),
+  message: text.default(null),
+})
+
 /** As much of `event.resource` as a case needs: the rest is as where the API says nothing. */
 const resourceSchema = z.strictObject({
   kind: z.enum(['batch', 'interaction']).optional().describe('By default what the type of the event says.'),
@@ -14,20 +26,22 @@ const resourceSchema = z.strictObject({
   display_name: text.optional(),
   model: text.optional(),
   agent: text.optional(),
-  counts: z
-    .strictObject({ total: count.optional(), succeeded: count.optional(), failed: count.optional(), pending: count.optional() })
-    .optional(),
+  counts: countsSchema.optional(),
   output_files: z.array(z.string()).optional(),
   summary: z.string().optional(),
   outputs: z.array(z.record(z.string(), z.unknown())).optional(),
   create_time: text.optional(),
   end_time: text.optional(),
   update_time: text.optional(),
-  error: z
-    .strictObject({ code: z.union([z.string(), z.number(), z.null()]).default(null), message: text.default(null) })
-    .nullable()
-    .optional(),
+  error: errorSchema.nullable().optional(),
 })
+
+/** What `event.resource` has, and by name what is in its maps. */
+export const resourceFields: ReadonlyMap<string, readonly string[]> = new Map([
+  ['', Object.keys(resourceSchema.shape)],
+  ['counts', Object.keys(countsSchema.shape)],
+  ['error', Object.keys(errorSchema.shape)],
+])
 
 const compared = z.unknown().optional()
 

@@ -3,6 +3,7 @@ import { dataDoubts } from './data-doubts.ts'
 import type { Fault } from './issues.ts'
 import { declaredDoubts, neverDoubts, unheardSources } from './never-doubts.ts'
 import { resourceDoubts } from './resource-doubts.ts'
+import { resourceFieldDoubts } from './resource-field-doubts.ts'
 import type { Config } from './schema.ts'
 import { addressDoubts } from './address-doubts.ts'
 import { forAll } from './sink-defaults.ts'
@@ -31,6 +32,7 @@ export function doubts({ sources, sinks, rules, gemini, defaults = {} }: Config)
       .filter((type) => type !== forAll && !Object.values(sinks).some((sink) => sink.type === type))
       .map((type): Fault => ({ path: ['defaults', type], at: 'key', message: `no sink is of type ${type}` })),
     ...resourceDoubts({ sinks, rules }),
+    ...resourceFieldDoubts({ sinks, rules }),
     ...strayDoubts({ rules }),
     ...neverDoubts({ rules }, world),
     ...declaredDoubts({ gemini }),

@@ -2,6 +2,7 @@
 import type { ASTNode } from '@marcbachmann/cel-js'
 import { childrenOf } from './ast.ts'
 import { parseExpression } from './expression.ts'
+import { resourceField } from './fields.ts'
 
 export interface Mention {
   name: string
@@ -14,6 +15,8 @@ export interface Mentions {
   data: readonly Mention[]
   /** `event.type == "x"`, or `in` a list that holds it. */
   types: readonly Mention[]
+  /** `event.resource.x` and `event.resource.x.y`: the names after `resource`, and where the last one is. */
+  resource: readonly { names: readonly string[]; offset: number }[]
   /** All fields of `event`. */
   fields: readonly string[]
 }
@@ -24,6 +27,7 @@ export function mentionsIn(source: string): Mentions {
   return {
     data: nodes.flatMap((node) => memberOf(node, isData) ?? []),
     types: nodes.flatMap(typesComparedIn),
+    resource: nodes.flatMap((node) => namesAfterResource(node) ?? []),
     fields: nodes.flatMap((node) => memberOf(node, isEvent)?.name ?? []),
   }
 }
@@ -50,6 +54,21 @@ function isEvent(node: ASTNode): boolean {
 
 function isData(node: ASTNode): boolean {
   return memberOf(node, isEvent)?.name === 'data'
+}
+
+function isResource(node: ASTNode): boolean {
+  return memberOf(node, isEvent)?.name === resourceField
+}
+
+function namesAfterResource(node: ASTNode): { names: string[]; offset: number } | undefined {
+  const outer: string[] = []
+  const owner = (inner: ASTNode): boolean => {
+    const member = memberOf(inner, isResource)
+    if (member !== undefined) outer.push(member.name)
+    return member !== undefined
+  }
+  const member = memberOf(node, isResource) ?? memberOf(node, owner)
+  return member === undefined ? undefined : { names: [...outer, member.name], offset: member.offset }
 }
 
 function typesComparedIn(node: ASTNode): Mention[] {
