@@ -124,7 +124,10 @@ function reservedFaults(columns: readonly string[], sink: string): Fault[] {
 
 function keyFaults(key: unknown, columns: readonly string[], sink: string): Fault[] {
   return listOf(key).flatMap((column, index): Fault[] => {
-    if (typeof column !== 'string' || column === '' || columns.includes(column)) return []
+    if (typeof column !== 'string' || column === '') return []
+    if (listOf(key).indexOf(column) < index)
+      return [{ path: ['sinks', sink, 'key', index], message: `\`${column}\` is in this key already`, quotes: true }]
+    if (columns.includes(column)) return []
     const message = `the key \`${column}\` is not among the columns${suggestion(column, columns)}`
     return [{ path: ['sinks', sink, 'key', index], message, quotes: true }]
   })

@@ -2,8 +2,10 @@
 import type { Fault, Path } from './issues.ts'
 import { at, isMap, listOf, mapsIn, targetsOf, type RawMap } from './raw.ts'
 
-/** Slack takes 50 blocks, and mentions are one. */
-const maxBlocksBesideMentions = 49
+/** Of a message. */
+const maxBlocks = 50
+/** Mentions are one. */
+const maxBlocksBesideMentions = maxBlocks - 1
 
 export function slackFaults(json: unknown): Fault[] {
   const sinks = mapsIn(at(json, ['sinks'])).filter(([, sink]) => sink['type'] === 'slack')
@@ -45,7 +47,9 @@ function blockFaults(own: RawMap, inherited: RawMap, path: Path): Fault[] {
   // A rule that says its own text and no blocks means that text, not the sink's blocks.
   const blocks = listOf(own['blocks'] ?? ('text' in own ? undefined : inherited['blocks']))
   const mentions = listOf(own['mentions'] ?? inherited['mentions'])
+  if (listOf(own['blocks']).length > maxBlocks)
+    return [{ path: [...path, 'blocks'], at: 'key', message: `\`blocks\`: Slack takes ${maxBlocks} in a message` }]
   if (key === undefined || mentions.length === 0 || blocks.length <= maxBlocksBesideMentions) return []
-  const message = `\`${key}\`: mentions are a block of their own, so with them there may be ${maxBlocksBesideMentions} others: Slack takes 50`
+  const message = `\`${key}\`: mentions are a block of their own, so with them there may be ${maxBlocksBesideMentions} others: Slack takes ${maxBlocks}`
   return [{ path: [...path, key], at: 'key', message }]
 }
