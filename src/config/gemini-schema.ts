@@ -6,9 +6,9 @@ import { maxTimeoutMs, name, rate, timeMs } from './values.ts'
 /** https, or http to this machine: an API key goes over it. */
 const apiUrl = z.url({ protocol: /^https?$/ }).refine(
   (url) => {
-    if (!URL.canParse(url)) return true // said already
+    if (!URL.canParse(url)) return true // said already, and so is any other protocol
     const { protocol, hostname } = new URL(url)
-    return protocol === 'https:' || isLoopback(hostname)
+    return protocol !== 'http:' || isLoopback(hostname)
   },
   { error: 'must be https, or http on a loopback address' },
 )

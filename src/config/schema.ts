@@ -95,7 +95,9 @@ export type PatternNode = string | number | boolean | null | PatternItem[] | Pat
 /** What is in it is read by route/operators.ts, which says best what is wrong; editors are told by pattern-json-schema.ts. */
 const operatorSchema = z.record(z.string(), z.unknown())
 
-const patternItem: z.ZodType<PatternItem> = z.union([patternValue, operatorSchema])
+const patternItem: z.ZodType<PatternItem> = z.union([patternValue, operatorSchema], {
+  error: 'expected a value or an operator such as { prefix: batch. }',
+})
 
 const patternNode: z.ZodType<PatternNode> = z.lazy(() =>
   z.union([patternValue, z.array(patternItem).min(1, 'an empty list matches nothing'), z.record(z.string(), patternNode)], {

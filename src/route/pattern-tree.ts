@@ -143,7 +143,7 @@ function checkText(path: PatternFault['path'], alternatives: readonly Alternativ
   const field = String(path.at(-1))
   for (const alternative of alternatives) {
     if (alternative.kind === 'exists' && !alternative.exists)
-      faults.push({ path, message: `\`${field}\` is there in every event: exists: false never matches` })
+      faults.push({ path, message: `\`${field}\` is there in every event: exists: false never matches${nullHint(field)}` })
     if (alternative.kind === 'test' && alternative.numbersOnly === true)
       faults.push({ path, message: `\`${field}\` is text: \`numeric\` never matches` })
     if (alternative.kind !== 'exact' || typeof alternative.value === 'string') continue
@@ -151,6 +151,10 @@ function checkText(path: PatternFault['path'], alternatives: readonly Alternativ
     const message = `\`${field}\` is text: ${String(alternative.value)} never matches, quote it if text is meant`
     faults.push({ path, message })
   }
+}
+
+function nullHint(field: string): string {
+  return nullableFields.includes(field) ? ', and null stands for none' : ''
 }
 
 function isPattern(node: unknown): node is Pattern {
