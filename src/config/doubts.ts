@@ -11,7 +11,7 @@ import { strayDoubts } from './stray-doubts.ts'
 import { twiceDoubts } from './twice-doubts.ts'
 import { worldOf } from './world.ts'
 
-export function doubts({ sources, sinks, rules, gemini, defaults = {} }: Config): Fault[] {
+export function doubts({ sources, sinks, rules, gemini, server, admin, defaults = {} }: Config): Fault[] {
   const world = worldOf({ sources, gemini })
   const fed = new Set(rules.flatMap(({ to }) => to.map(({ sink }) => sink)))
   const keyless = Object.entries(sources).filter(
@@ -40,6 +40,7 @@ export function doubts({ sources, sinks, rules, gemini, defaults = {} }: Config)
     ...unheardSources({ rules }, world),
     ...twiceDoubts({ rules }),
     ...dataDoubts({ rules, sinks }, world),
+    ...portDoubts({ server, admin }),
     ...(Object.keys(sources).length === 0
       ? [{ path: ['sources'], at: 'key' as const, message: 'there is no source: nothing is received' }]
       : []),
@@ -47,4 +48,13 @@ export function doubts({ sources, sinks, rules, gemini, defaults = {} }: Config)
       ? [{ path: ['rules'], at: 'key' as const, message: 'there is no rule: events are kept and go nowhere' }]
       : []),
   ]
+}
+
+/** Whoever listens on all addresses listens on each: `::` on those of IPv4 too. */
+function portDoubts({ server, admin }: Pick<Config, 'server' | 'admin'>): Fault[] {
+  if (admin === undefined || admin.port !== server.port || admin.port === 0) return []
+  const hosts = [server.host, admin.host]
+  const isOne = server.host === admin.host || hosts.includes('::')
+  if (!isOne && !(hosts.includes('0.0.0.0') && !hosts.some((host) => host.includes(':')))) return []
+  return [{ path: ['admin', 'port'], message: '`port`: `server` listens there' }]
 }
