@@ -25,6 +25,8 @@ export interface Reloader {
   state: () => ConfigState
   /** Files and directories whose change is worth a reload. */
   looked: () => Stamps
+  /** Whether a reload is under way. */
+  reading: () => boolean
   /** Waits for one that is under way, until `deadline` aborts. */
   stop: (deadline: AbortSignal) => Promise<void>
 }
@@ -107,6 +109,7 @@ export function createReloader({ first, load, use, log }: ReloaderOptions): Relo
     reload,
     state: () => ({ hash: current.hash, since: since.toISOString(), reloads: { ...reloads }, ...(refused && { refused }) }),
     looked: () => looked,
+    reading: () => running !== undefined,
     async stop(deadline) {
       stopped = true
       clearTimeout(retrying)

@@ -190,7 +190,8 @@ export async function serve(options: ServeOptions): Promise<Relay> {
       await close(deadline.signal)
     })
     if (options.watch === true) {
-      const watch = watchConfig({ looked: reloader.looked, changed: () => reloader.reload('its files changed') })
+      const { looked, reading, reload } = reloader
+      const watch = watchConfig({ looked, reading, changed: () => reload('its files changed') })
       lifecycle.onStop('watching', () => watch.stop())
     }
     listener.start()

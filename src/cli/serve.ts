@@ -2,7 +2,7 @@ import { closeSync, openSync } from 'node:fs'
 import type { Command } from 'commander'
 import { loadApart } from '../config/load-apart.ts'
 import { loadConfig } from '../config/load.ts'
-import { createLog, logWaitMs } from '../log.ts'
+import { createLog } from '../log.ts'
 import { serve } from '../serve.ts'
 import { withConfig, withLogLevel, type ConfigOption } from './options.ts'
 
@@ -10,6 +10,9 @@ interface ServeCommandOptions extends ConfigOption {
   logLevel: string
   watch: boolean
 }
+
+/** After everything was stopped, in milliseconds. */
+const leftOverMs = 1_000
 
 export function addServe(program: Command): void {
   withLogLevel(withConfig(program.command('serve')), 'info')
@@ -33,8 +36,8 @@ export function addServe(program: Command): void {
       log.info(`${signal}: finishing what is under way; a second signal exits at once`)
       await relay.stop()
       log.info('stopped')
-      // Nothing is left but lines that nobody reads.
-      setTimeout(() => process.exit(), logWaitMs).unref()
+      // Nothing is left that is worth waiting for longer: a configuration that is still being read, say.
+      setTimeout(() => process.exit(), leftOverMs).unref()
     })
 }
 

@@ -8,6 +8,8 @@ export interface ConfigWatch {
 export interface ConfigWatchOptions {
   /** Files, and directories whose entries matter, as they were when they were read last. */
   looked: () => Stamps
+  /** Whether somebody reads them at this moment, who may know of a change already. */
+  reading: () => boolean
   /** Reads them again. */
   changed: () => Promise<unknown>
   everyMs?: number
@@ -17,7 +19,7 @@ export interface ConfigWatchOptions {
  * Files are looked at, since notifications of the system know nothing of what a link leads to, which is how configurations are mounted
  * into containers. A change counts once it has lasted from one look to the next: an editor may write a file in several steps.
  */
-export function watchConfig({ looked, changed, everyMs = 500 }: ConfigWatchOptions): ConfigWatch {
+export function watchConfig({ looked, reading, changed, everyMs = 500 }: ConfigWatchOptions): ConfigWatch {
   let read = looked()
   let known = read
   let seen: Stamps = new Map()
@@ -29,7 +31,8 @@ export function watchConfig({ looked, changed, everyMs = 500 }: ConfigWatchOptio
     const now = await stampsNow(known.keys())
     const isLasting = !differs(now, seen)
     seen = now
-    if (isLasting && differs(now, known) && !stopped) {
+    const isRead = reading() || looked() !== read
+    if (isLasting && differs(now, known) && !isRead && !stopped) {
       // What this reading passes over, behind a file that is broken, is not to be asked for again and again.
       known = now
       await changed()
