@@ -4,13 +4,14 @@
  * JSON numbers are doubles to CEL and literals such as `10` are ints. They compare with each other as CEL says;
  * arithmetic between them, which CEL leaves undefined, gives a double here: `event.data.error_count + 1` works.
  */
-import { Environment, EvaluationError, Optional, ParseError, TypeError as CelTypeError, type ASTNode } from '@marcbachmann/cel-js'
+import { EvaluationError, Optional, ParseError, TypeError as CelTypeError, type ASTNode } from '@marcbachmann/cel-js'
 import { messageOf } from '../errors.ts'
 import type { JobResource, RelayEvent } from '../types.ts'
 import { unboundedPart } from './bounds.ts'
+import { languageOf, type Language } from './cel-language.ts'
+import { literalConversions } from './constants.ts'
 import { exactSizes, roughSizes, type Size, type Sizes } from './event-size.ts'
 import { workOf } from './expression-work.ts'
-import { literalConversions } from './constants.ts'
 import { eventFieldTypes, resourceField } from './fields.ts'
 import { missesField } from './missing.ts'
 import { maxSteps, maxStepsShown, StepsError } from './steps.ts'
@@ -287,37 +288,4 @@ function primitiveOf(value: object): unknown {
   // oxlint-disable-next-line typescript/no-base-to-string -- those classes have a toString of their own
   const text = String(value)
   return /^Type<.+>$/.test(text) ? text.slice('Type<'.length, -1) : text
-}
-
-interface Language {
-  /** Of `event`, with their types. */
-  fields: Record<string, string>
-  environment: Environment
-}
-
-function languageOf(fields: Record<string, string>): Language {
-  return { fields, environment: createEnvironment(fields) }
-}
-
-function createEnvironment(fields: Record<string, string>): Environment {
-  const created = new Environment({
-    enableOptionalTypes: true,
-    homogeneousAggregateLiterals: false,
-    // A hand-written rule has tens of nodes; a hundred list members is a long list of types.
-    limits: { maxAstNodes: 2_000, maxDepth: 50, maxListElements: 500, maxMapEntries: 100, maxCallArguments: 16 },
-  }).registerVariable({ name: 'event', schema: { ...fields } })
-  const arithmetic: [string, (a: number, b: number) => number][] = [
-    ['+', (a, b) => a + b],
-    ['-', (a, b) => a - b],
-    ['*', (a, b) => a * b],
-    ['/', (a, b) => a / b],
-    ['%', (a, b) => a % b],
-  ]
-  for (const [operator, calculate] of arithmetic) {
-    const mixed = (a: unknown, b: unknown) => calculate(Number(a), Number(b))
-    created.registerOperator(`double ${operator} int: double`, mixed)
-    created.registerOperator(`int ${operator} double: double`, mixed)
-    if (operator === '%') created.registerOperator('double % double: double', mixed)
-  }
-  return created
 }
