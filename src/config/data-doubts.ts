@@ -107,12 +107,13 @@ function isAbsence(item: unknown): boolean {
 }
 
 function conditionDoubts(condition: string, path: Path, reach: Reach): Fault[] {
-  const { types } = mentionsIn(condition)
-  const idle = types.flatMap(({ name, offset }): Fault[] => {
-    if (reach.all.includes(name) || (reach.open && !isNearly(name))) return []
-    const hint = suggestion(name, reach.types)
-    return [{ path, offset, message: `\`if\`: no event of the type \`${name}\` comes to this rule${hint}`, quotes: true }]
-  })
+  const idle = mentionsIn(condition)
+    .compared('type')
+    .flatMap(({ name, offset }): Fault[] => {
+      if (reach.all.includes(name) || (reach.open && !isNearly(name))) return []
+      const hint = suggestion(name, reach.types)
+      return [{ path, offset, message: `\`if\`: no event of the type \`${name}\` comes to this rule${hint}`, quotes: true }]
+    })
   return [...idle, ...expressionDoubts(condition, path, reach)]
 }
 

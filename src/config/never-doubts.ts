@@ -1,18 +1,35 @@
-/** Patterns that wait for what never comes: a type that nobody sends, a source that is not there, a scheme that it does not take. */
+/** Patterns and conditions that wait for what never comes: a type that nobody sends, a source that is not there, a scheme that it does not take. */
 import { catalogTypes } from '../gemini/catalog.ts'
-import { nearest } from '../route/nearest.ts'
+import { mentionsIn } from '../route/mentions.ts'
+import { nearest, suggestion } from '../route/nearest.ts'
 import { compilePattern } from '../route/patterns.ts'
 import type { Fault, Path } from './issues.ts'
 import type { Config, Pattern, PatternItem, PatternNode } from './schema.ts'
 import { alternativesOf, eventOf, mayMatch, onlyOf, schemes, type World } from './world.ts'
 
 export function neverDoubts({ rules }: Pick<Config, 'rules'>, world: World): Fault[] {
-  return rules.flatMap(({ when }, index): Fault[] => {
-    if (when === undefined || world.sources.length === 0) return []
+  return rules.flatMap(({ when, if: condition }, index): Fault[] => {
+    if (world.sources.length === 0) return []
+    const inCondition = condition === undefined ? [] : idleComparisons(condition, when ?? {}, ['rules', index, 'if'], world)
+    if (when === undefined) return inCondition
     const path: Path = ['rules', index, 'when']
     const idle = idleItems(when, path, world)
-    if (idle.length > 0 || mayMatch(when, world)) return idle
+    if (idle.length > 0 || mayMatch(when, world)) return [...idle, ...inCondition]
     return [{ path, at: 'key', message: 'this matches nothing: there is no event of such a type, source and scheme' }]
+  })
+}
+
+/** Sources and schemes that an expression compares with; of types data-doubts.ts knows more. */
+function idleComparisons(condition: string, when: Pattern, path: Path, world: World): Fault[] {
+  const { compared } = mentionsIn(condition)
+  return ['source', 'scheme'].flatMap((name) => {
+    const field = known.get(name)
+    const there = field?.there(world, when) ?? []
+    return compared(name).flatMap((wanted): Fault[] => {
+      if (field === undefined || there.includes(wanted.name)) return []
+      const message = `\`if\`: ${field.says(shown(wanted.name))}${suggestion(wanted.name, there)}`
+      return [{ path, offset: wanted.offset, message, quotes: true }]
+    })
   })
 }
 

@@ -1,4 +1,4 @@
-/** What an expression asks of an event by name: fields of `data`, and types that it compares with. */
+/** What an expression asks of an event by name: fields of `data`, and texts that it compares `type`, `source` and `scheme` with. */
 import type { ASTNode } from '@marcbachmann/cel-js'
 import { childrenOf } from './ast.ts'
 import { parseExpression } from './expression.ts'
@@ -13,8 +13,8 @@ export interface Mention {
 export interface Mentions {
   /** `event.data.x`, however it is spelled. */
   data: readonly Mention[]
-  /** `event.type == "x"`, or `in` a list that holds it. */
-  types: readonly Mention[]
+  /** `event.type == "x"`, or `in` a list that holds it: the name is `x`. */
+  compared: (field: string) => readonly Mention[]
   /** `event.resource.x` and `event.resource.x.y`: the names after `resource`, and where the last one is. */
   resource: readonly { names: readonly string[]; offset: number }[]
   /** All fields of `event`. */
@@ -26,7 +26,7 @@ export function mentionsIn(source: string): Mentions {
   const nodes = nodesUnder(parseExpression(source))
   return {
     data: nodes.flatMap((node) => memberOf(node, isData) ?? []),
-    types: nodes.flatMap(typesComparedIn),
+    compared: (field) => nodes.flatMap((node) => comparedIn(node, field)),
     resource: nodes.flatMap((node) => namesAfterResource(node) ?? []),
     fields: nodes.flatMap((node) => memberOf(node, isEvent)?.name ?? []),
   }
@@ -71,16 +71,13 @@ function namesAfterResource(node: ASTNode): { names: string[]; offset: number } 
   return member === undefined ? undefined : { names: [...outer, member.name], offset: member.offset }
 }
 
-function typesComparedIn(node: ASTNode): Mention[] {
+function comparedIn(node: ASTNode, field: string): Mention[] {
   if (node.op !== '==' && node.op !== 'in') return []
   const [left, right] = node.args
-  const other = isType(left) ? right : node.op === '==' && isType(right) ? left : undefined
+  const isField = (side: ASTNode) => memberOf(side, isEvent)?.name === field
+  const other = isField(left) ? right : node.op === '==' && isField(right) ? left : undefined
   if (other === undefined) return []
   return (node.op === 'in' && other.op === 'list' ? other.args : [other]).flatMap((item) => textIn(item) ?? [])
-}
-
-function isType(node: ASTNode): boolean {
-  return memberOf(node, isEvent)?.name === 'type'
 }
 
 /** Of a literal. */
