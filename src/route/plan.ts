@@ -37,16 +37,17 @@ interface CompiledRule {
  * @throws PatternError or ExpressionError when one does not compile; loading a configuration has reported those with positions
  */
 export function compileRules({ rules }: { rules: readonly RuleConfig[] }): Plan {
-  return planOf(rules, rules.map(compileRule))
+  return planOf(rules, rules.map(createCompiler()))
 }
 
 /** As {@link compileRules}, while requests are answered. */
 export async function compileRulesInTurns({ rules }: { rules: readonly RuleConfig[] }): Promise<Plan> {
   const turns = createTurns()
+  const compile = createCompiler()
   const compiled: CompiledRule[] = []
   for (const rule of rules) {
     await turns.next()
-    compiled.push(compileRule(rule))
+    compiled.push(compile(rule))
   }
   return planOf(rules, compiled)
 }
@@ -66,12 +67,21 @@ function planOf(configs: readonly RuleConfig[], rules: readonly CompiledRule[]):
   }
 }
 
-function compileRule({ name, when, if: condition, to }: RuleConfig): CompiledRule {
-  return {
+/** Rules of many teams ask the same, each of its own events: such a condition is one, and stays near at hand. */
+function createCompiler(): (rule: RuleConfig) => CompiledRule {
+  const conditions = new Map<string, CompiledRule['condition']>()
+  function conditionOf(source: string): CompiledRule['condition'] {
+    const known = conditions.get(source)
+    if (known !== undefined) return known
+    const compiled = compileCondition(source)
+    conditions.set(source, compiled)
+    return compiled
+  }
+  return ({ name, when, if: condition, to }) => ({
     deliveries: to.map(({ sink }) => ({ rule: name, sink })),
     matches: when === undefined ? () => true : compilePattern(when),
-    condition: condition === undefined ? () => true : compileCondition(condition),
-  }
+    condition: condition === undefined ? () => true : conditionOf(condition),
+  })
 }
 
 function deliveriesOf({ deliveries, matches, condition }: CompiledRule, event: RelayEvent): readonly PlannedDelivery[] {

@@ -38,18 +38,40 @@ export function createRuleIndex(patterns: readonly (Pattern | undefined)[]): (ev
     }
   }
 
+  const places = [...drawers.values()]
   return (event) => {
-    const found: number[] = []
-    for (const { place, filed } of drawers.values()) {
+    const lists = new Set([always])
+    for (const { place, filed } of places) {
       for (const value of valuesAt(event, place)) {
-        for (const position of filed.get(value) ?? []) found.push(position)
+        const positions = filed.get(value)
+        if (positions !== undefined) lists.add(positions)
       }
     }
-    if (found.length === 0) return always
-    const positions = [...always, ...found].toSorted((a, b) => a - b)
-    // A list of the event can hold several of the values that one rule demands.
-    return positions.filter((position, n) => position !== positions[n - 1])
+    return lists.size === 1 ? always : union([...lists])
   }
+}
+
+type Ascending = readonly number[]
+
+/** By halves, so that an event with a long list of what rules demand costs little more than reading it. */
+function union(lists: readonly Ascending[]): Ascending {
+  const [first = [], second] = lists
+  if (second === undefined) return first
+  const half = lists.length >> 1
+  return merged(union(lists.slice(0, half)), union(lists.slice(half)))
+}
+
+/** What both hold comes once. */
+function merged(one: Ascending, other: Ascending): Ascending {
+  if (one.length === 0) return other
+  const both: number[] = []
+  for (let i = 0, j = 0; i < one.length || j < other.length;) {
+    const [a = Infinity, b = Infinity] = [one[i], other[j]]
+    both.push(Math.min(a, b))
+    if (a <= b) i++
+    if (b <= a) j++
+  }
+  return both
 }
 
 /** How many rules there are at the most crowded value of a demand: of a rule's demands the best is that of the fewest. */
