@@ -4,7 +4,7 @@ import { isMap } from '../json-map.ts'
 import { maxSteps } from './steps.ts'
 
 /** Of a tag, an output or a stretch of words, before what it does itself. */
-const stepsPerPart = 12
+const stepsPerPart = 20
 
 /** Longer than any number. */
 const longestNumber = 64
