@@ -7,7 +7,8 @@ import { mentionsInText } from '../route/template.ts'
 import type { Fault, Path } from './issues.ts'
 import { offsetOf } from './languages.ts'
 import { fieldsOf, joined, reachOf, type Reach } from './reach.ts'
-import { isMap, listOf, textsUnder } from './raw.ts'
+import { isMap, listOf } from './raw.ts'
+import { renderedTextsIn } from './rendered-texts.ts'
 import type { Config, Pattern, PatternNode, SinkConfig } from './schema.ts'
 import { alternativesOf, eventOf, type World } from './world.ts'
 
@@ -63,27 +64,10 @@ function sinkDoubts(sink: SinkConfig, path: Path, reachFor: ReachFor): Fault[] {
   return [...ofWholes, ...ofParts]
 }
 
-/** Texts, blocks and headers, the topic and the key of a record, the value of what is sent; columns of a table. (A table's key is a list of columns.) */
 function shownDoubts(map: object, path: Path, reach: Reach): Fault[] {
-  return Object.entries(map).flatMap(([key, value]: [string, unknown]): Fault[] => {
-    const here = [...path, key]
-    if (key === 'text' || key === 'blocks') return textDoubts(value, here, reach)
-    if (key === 'key' && typeof value === 'string') return valueDoubts(value, here, reach)
-    // A topic that is a text is a name.
-    if (key === 'value' || (key === 'topic' && isMap(value)))
-      return textsUnder(value, here).flatMap(({ text, path: where }) => valueDoubts(text, where, reach))
-    if (!isMap(value)) return []
-    if (key === 'headers')
-      return Object.entries(value).flatMap(([name, header]) =>
-        isMap(header) ? textDoubts(header['text'], [...here, name], reach) : [],
-      )
-    if (key !== 'columns') return []
-    return Object.entries(value).flatMap(([column, said]) => {
-      if (typeof said === 'string') return valueDoubts(said, [...here, column], reach)
-      if (!isMap(said) || typeof said['value'] !== 'string') return []
-      return valueDoubts(said['value'], [...here, column, ...(said['type'] === undefined ? [] : ['value'])], reach)
-    })
-  })
+  return renderedTextsIn(map, path).flatMap(({ language, text, path: here }) =>
+    language === 'liquid' ? textDoubts(text, here, reach) : valueDoubts(text, here, reach),
+  )
 }
 
 function patternDoubts(pattern: Pattern, path: Path, reach: Reach): Fault[] {
@@ -158,11 +142,7 @@ function missesOf(source: string): (type: string, fields: readonly string[]) => 
   }
 }
 
-function textDoubts(value: unknown, path: Path, reach: Reach): Fault[] {
-  return textsUnder(value, path).flatMap(({ text, path: where }) => templateDoubts(text, where, reach))
-}
-
-function templateDoubts(value: string, path: Path, reach: Reach): Fault[] {
+function textDoubts(value: string, path: Path, reach: Reach): Fault[] {
   return mentionsInText(value).flatMap(({ path: [field, name], bare, line, column }): Fault[] => {
     if (field !== 'data' || name === undefined) return []
     const doubt = doubtAbout(name, reach) ?? (bare ? gapIn(name, reach) : undefined)

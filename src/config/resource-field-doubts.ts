@@ -5,7 +5,7 @@ import { mentionsInText } from '../route/template.ts'
 import { resourceFields } from './cases.ts'
 import type { Fault, Path } from './issues.ts'
 import { offsetOf } from './languages.ts'
-import { isMap, textsUnder } from './raw.ts'
+import { renderedTextsIn } from './rendered-texts.ts'
 import type { Config } from './schema.ts'
 
 export function resourceFieldDoubts({ sinks, rules }: Pick<Config, 'sinks' | 'rules'>): Fault[] {
@@ -14,23 +14,7 @@ export function resourceFieldDoubts({ sinks, rules }: Pick<Config, 'sinks' | 'ru
 }
 
 function doubtsIn(map: object, path: Path): Fault[] {
-  return Object.entries(map).flatMap(([key, value]: [string, unknown]): Fault[] => {
-    const here = [...path, key]
-    if (key === 'text' || key === 'blocks') return textsUnder(value, here).flatMap(textDoubts)
-    if (key === 'headers') return members(value, 'text', here).flatMap(textDoubts)
-    // A topic that is a text is a name, and a table's key is a list of columns.
-    if (key === 'value' || (key === 'topic' && isMap(value)) || (key === 'key' && typeof value === 'string'))
-      return textsUnder(value, here).flatMap(valueDoubts)
-    return key === 'columns' ? members(value, 'value', here).flatMap(valueDoubts) : []
-  })
-}
-
-/** Headers and columns, which are a text or a map that holds one under `inner`. */
-function members(value: unknown, inner: string, path: Path): { text: string; path: Path }[] {
-  return Object.entries(isMap(value) ? value : {}).flatMap(([name, said]) => {
-    const isWritten = isMap(said) && said['type'] !== undefined
-    return textsUnder(isMap(said) ? said[inner] : said, [...path, name, ...(isWritten ? [inner] : [])])
-  })
+  return renderedTextsIn(map, path).flatMap((one) => (one.language === 'liquid' ? textDoubts(one) : valueDoubts(one)))
 }
 
 function textDoubts({ text, path }: { text: string; path: Path }): Fault[] {
